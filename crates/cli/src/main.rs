@@ -1,0 +1,36 @@
+//! The binary `pagewalk`: options and printing.
+//!
+//! Each subcommand is one file in `commands` with a clap struct of its options and a `run` that returns the exit status.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod failure;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Runs unmodified x86-64 Linux programs on a virtual memory system of its own, and shows what memory does.
+#[derive(Parser)]
+#[command(name = "pagewalk", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => match run(cli.command) {
+            Ok(status) => status,
+            Err(failure) => failure.report(),
+        },
+        Err(error) => failure::of_options(&error),
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {}
+}

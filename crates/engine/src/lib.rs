@@ -1,0 +1,1 @@
+//! The CPU: same-ISA translation of basic blocks with an inline software TLB.

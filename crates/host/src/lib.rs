@@ -1,0 +1,5 @@
+//! The unsafe floor: simulated RAM, executable memory, host signals, clocks, the host-call stub.
+
+mod ram;
+
+pub use ram::Ram;

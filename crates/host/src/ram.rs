@@ -1,0 +1,147 @@
+//! Simulated RAM: one reservation of host memory, reached only by copying and atomic methods.
+
+use addr::{PAGE_BYTES, Pfn, PhysAddr};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Simulated RAM.
+///
+/// Guest memory is never a `&[u8]`: generated code of any thread may store to it at any time. All access is by atomic
+/// words or by byte copies, and every method panics when the range leaves RAM, because a physical address is ours.
+pub struct Ram {
+    base: NonNull<u8>,
+    frame_count: u32,
+}
+
+// SAFETY: the memory is only reached through raw copies and atomic operations; the pointer itself never changes.
+unsafe impl Send for Ram {}
+// SAFETY: as for `Send`; racing copies yield unspecified bytes, as on hardware, and never a reference.
+unsafe impl Sync for Ram {}
+
+impl Ram {
+    /// Reserves `frame_count` frames; the host commits each when it is first touched, in huge pages where it can.
+    ///
+    /// # Errors
+    /// The host's, when it cannot reserve the address range.
+    pub fn new(frame_count: u32) -> io::Result<Self> {
+        let bytes = u64::from(frame_count) * PAGE_BYTES;
+        // SAFETY: a fresh anonymous mapping at an address of the host's choice aliases nothing.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes as usize,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the range was mapped just above. The advice may be refused; then pages are small.
+        unsafe { libc::madvise(base, bytes as usize, libc::MADV_HUGEPAGE) };
+        let base = NonNull::new(base.cast()).expect("a successful mmap without MAP_FIXED is not null");
+        Ok(Self { base, frame_count })
+    }
+
+    /// How many frames there are.
+    pub fn frame_count(&self) -> u32 {
+        self.frame_count
+    }
+
+    /// The host address of a frame, for generated code and for host system calls. Dereferencing it is the caller's risk.
+    pub fn frame_address(&self, pfn: Pfn) -> *mut u8 {
+        self.address(pfn.start(), PAGE_BYTES as usize)
+    }
+
+    /// Loads an aligned word.
+    pub fn load(&self, at: PhysAddr) -> u64 {
+        self.word(at).load(Ordering::Acquire)
+    }
+
+    /// Stores an aligned word.
+    pub fn store(&self, at: PhysAddr, value: u64) {
+        self.word(at).store(value, Ordering::Release);
+    }
+
+    /// Replaces `current` by `new` in an aligned word, or says what was there instead.
+    ///
+    /// # Errors
+    /// The word's value, when it was not `current`.
+    pub fn compare_exchange(&self, at: PhysAddr, current: u64, new: u64) -> Result<u64, u64> {
+        self.word(at).compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+    }
+
+    /// Copies bytes out.
+    pub fn read(&self, at: PhysAddr, to: &mut [u8]) {
+        // SAFETY: `address` checked the range, and `to` is ours, so the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(self.address(at, to.len()), to.as_mut_ptr(), to.len()) }
+    }
+
+    /// Copies bytes in.
+    pub fn write(&self, at: PhysAddr, from: &[u8]) {
+        // SAFETY: `address` checked the range, and `from` is ours, so the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at, from.len()), from.len()) }
+    }
+
+    /// Fills a frame with zeros.
+    pub fn zero_frame(&self, pfn: Pfn) {
+        // SAFETY: `frame_address` checked that the whole frame is RAM.
+        unsafe { std::ptr::write_bytes(self.frame_address(pfn), 0, PAGE_BYTES as usize) }
+    }
+
+    /// Copies a frame over another.
+    pub fn copy_frame(&self, from: Pfn, to: Pfn) {
+        // SAFETY: both frames were checked; `copy` allows them to be the same.
+        unsafe { std::ptr::copy(self.frame_address(from), self.frame_address(to), PAGE_BYTES as usize) }
+    }
+
+    fn word(&self, at: PhysAddr) -> &AtomicU64 {
+        assert!(at.get().is_multiple_of(8), "a word of RAM is aligned");
+        let address = self.address(at, 8);
+        // SAFETY: in RAM and aligned, as just checked; RAM lives as long as `self`, and racing stores are atomic words
+        // or the guest's, which the walk re-reads.
+        unsafe { AtomicU64::from_ptr(address.cast()) }
+    }
+
+    fn address(&self, at: PhysAddr, bytes: usize) -> *mut u8 {
+        let end = at.get().checked_add(bytes as u64).expect("a physical range does not wrap");
+        assert!(end <= u64::from(self.frame_count) * PAGE_BYTES, "{at:?} and {bytes} bytes lie in RAM");
+        // SAFETY: the offset lies in the reservation, as just checked.
+        unsafe { self.base.as_ptr().add(at.get() as usize) }
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        // SAFETY: the reservation made in `new`, which nobody can reach once the owner is gone.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.frame_count as usize * PAGE_BYTES as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_bytes_are_the_same_memory() {
+        let ram = Ram::new(4).expect("four frames fit");
+        ram.store(PhysAddr::new(0x1008), 0x0102_0304_0506_0708);
+        let mut byte = [0];
+        ram.read(PhysAddr::new(0x1008), &mut byte);
+        assert_eq!(byte, [8]);
+        ram.copy_frame(Pfn::new(1), Pfn::new(2));
+        assert_eq!(ram.load(PhysAddr::new(0x2008)), 0x0102_0304_0506_0708);
+        ram.zero_frame(Pfn::new(2));
+        assert_eq!(ram.load(PhysAddr::new(0x2008)), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "lie in RAM")]
+    fn outside_ram_is_our_bug() {
+        let ram = Ram::new(4).expect("four frames fit");
+        ram.read(PhysAddr::new(4 * PAGE_BYTES - 1), &mut [0; 2]);
+    }
+}

@@ -1,0 +1,1 @@
+//! What Linux does: spaces, areas, faults, files, processes, signals, system calls.

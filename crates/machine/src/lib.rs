@@ -1,0 +1,1 @@
+//! Puts the parts together: the run loop and the API that tests and the CLI use.

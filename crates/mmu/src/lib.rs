@@ -1,0 +1,14 @@
+//! Frames, page tables, the walk, and a CPU's view of them.
+//!
+//! Everything here is a value or an atomic word: a walk reads entries in simulated RAM and answers; it calls nobody
+//! back. [`Memory`] is the machine's RAM with the marks of frames that hold translated code; [`Frames`] hands frames
+//! out; [`Tables`] is one tree of page tables; [`CpuView`] is what one virtual CPU remembers of a tree.
+#![forbid(unsafe_code)]
+
+mod code_marks;
+mod cpu_view;
+mod memory;
+
+pub use code_marks::CodeMarks;
+pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry, TlbTable};
+pub use memory::Memory;

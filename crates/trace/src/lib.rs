@@ -1,0 +1,2 @@
+//! Events: what the machine did, as serialisable values.
+#![forbid(unsafe_code)]
