@@ -7,8 +7,16 @@
 
 mod code_marks;
 mod cpu_view;
+mod format;
+mod geometry;
 mod memory;
+mod sparse;
+mod walk;
 
 pub use code_marks::CodeMarks;
 pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry, TlbTable};
+pub use format::EntryFormat;
+pub use geometry::{AddressParts, Addressing, Geometry, MAX_LEVELS};
 pub use memory::Memory;
+pub use sparse::SparseMemory;
+pub use walk::{Cause, EntrySource, Marking, Refusal, Step, Translation, peek, walk, walk_observed};

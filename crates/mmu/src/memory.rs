@@ -1,6 +1,7 @@
 //! The machine's physical memory.
 
-use crate::CodeMarks;
+use crate::{CodeMarks, EntrySource};
+use addr::PhysAddr;
 use host::Ram;
 use std::io;
 use std::sync::Arc;
@@ -29,4 +30,40 @@ impl Memory {
     pub fn code(&self) -> &CodeMarks {
         &self.code
     }
+}
+
+/// Entries of page tables; those narrower than a word of RAM are parts of one.
+impl EntrySource for Memory {
+    #[inline]
+    fn load_entry(&self, at: PhysAddr, bytes: u64) -> u64 {
+        if bytes == 8 {
+            return self.ram.load(at);
+        }
+        let (word_at, shift, mask) = part_of_word(at, bytes);
+        self.ram.load(word_at) >> shift & mask
+    }
+
+    fn exchange_entry(&self, at: PhysAddr, bytes: u64, current: u64, new: u64) -> Result<u64, u64> {
+        if bytes == 8 {
+            return self.ram.compare_exchange(at, current, new);
+        }
+        let (word_at, shift, mask) = part_of_word(at, bytes);
+        loop {
+            let word = self.ram.load(word_at);
+            let entry = word >> shift & mask;
+            if entry != current {
+                return Err(entry);
+            }
+            // A failure here may be the neighbour's change only, so look again.
+            if self.ram.compare_exchange(word_at, word, word & !(mask << shift) | new << shift).is_ok() {
+                return Ok(entry);
+            }
+        }
+    }
+}
+
+/// The word of RAM that holds a narrow entry, and the entry's place in it.
+fn part_of_word(at: PhysAddr, bytes: u64) -> (PhysAddr, u32, u64) {
+    let within = at.get() % 8;
+    (at - within, 8 * within as u32, (1 << (8 * bytes)) - 1)
 }
