@@ -76,6 +76,8 @@ pub struct CpuView {
     pub save: [AtomicU64; SAVE_WORDS],
     /// Non-zero asks generated code to leave at its next safepoint.
     pub kick: AtomicU32,
+    /// Counts entries into and exits from generated code: odd while the CPU is inside.
+    pub inside: AtomicU64,
     /// Entries for loads through RSP.
     pub stack_read: [TlbEntry; STACK_TLB_ENTRIES],
     /// Entries for stores through RSP.
@@ -98,6 +100,7 @@ impl CpuView {
         Arc::new(Self {
             save: [const { AtomicU64::new(0) }; SAVE_WORDS],
             kick: AtomicU32::new(0),
+            inside: AtomicU64::new(0),
             stack_read: empty(),
             stack_write: empty(),
             read: empty(),
@@ -159,6 +162,16 @@ impl CpuView {
     /// Asks the CPU to leave generated code at its next safepoint.
     pub fn kick(&self) {
         self.kick.store(1, Ordering::Release);
+    }
+
+    /// The CPU is about to run generated code: from now on it may be on its way to any frame that it has an entry for.
+    pub fn enter(&self) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The CPU has left generated code, and reaches no frame until it enters again.
+    pub fn leave(&self) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
     }
 
     fn invalidate_in(&self, table: TlbTable, page: Page) {

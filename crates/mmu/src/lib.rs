@@ -5,18 +5,35 @@
 //! out; [`Tables`] is one tree of page tables; [`CpuView`] is what one virtual CPU remembers of a tree.
 #![forbid(unsafe_code)]
 
+mod bit_tree;
+mod code_changes;
 mod code_marks;
 mod cpu_view;
+mod cursor;
+mod entry;
+mod fork;
 mod format;
+mod frames;
 mod geometry;
 mod memory;
+mod shootdown;
 mod sparse;
+mod tables;
+mod upper_half;
 mod walk;
 
+pub use code_changes::CodeChanges;
 pub use code_marks::CodeMarks;
 pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry, TlbTable};
+pub use cursor::Cursor;
+pub use entry::{Entry, Leaf, Origin, SwapSlot};
+pub use fork::SharedPages;
 pub use format::EntryFormat;
+pub use frames::{Frame, Frames, MAX_ORDER, Released};
 pub use geometry::{AddressParts, Addressing, Geometry, MAX_LEVELS};
 pub use memory::Memory;
+pub use shootdown::Shootdown;
 pub use sparse::SparseMemory;
+pub use tables::{Levels, Mapped, OutOfFrames, Tables};
+pub use upper_half::UpperHalf;
 pub use walk::{Cause, EntrySource, Marking, Refusal, Step, Translation, peek, walk, walk_observed};
