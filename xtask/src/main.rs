@@ -1,3 +1,51 @@
-//! `cargo xtask`: the project's own commands.
+//! `cargo xtask`: the project's own commands, each a file here.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod bench;
+mod bless;
+mod checkers;
+mod shell;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every test, tidy checks and documentation examples included; arguments go to the test runner.
+    Test(test::Options),
+    /// Run a program in lockstep with the host's CPU and name the first instruction that differs.
+    Lockstep(checkers::Options),
+    /// Compare single instructions and short sequences with the host's CPU; unbounded without --seconds.
+    Fuzz(checkers::Options),
+    /// Measure against native, qemu-x86_64 and valgrind, and write the section of bench/RESULTS.md.
+    Bench(bench::Options),
+    /// Run the tests and accept what they print as the golden files; review the diff.
+    Bless(bless::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Xtask::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Lockstep(options) => checkers::run("lockstep", &options),
+        Command::Fuzz(options) => checkers::run("fuzz", &options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Bless(options) => bless::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("xtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
