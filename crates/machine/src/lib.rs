@@ -1,1 +1,12 @@
 //! Puts the parts together: the run loop and the API that tests and the CLI use.
+#![forbid(unsafe_code)]
+
+mod config;
+mod crash;
+mod manifest;
+mod report;
+
+pub use config::{Count, FileCache, Isa, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode};
+pub use crash::{AreaLine, Crash, Death, Place, signal_name};
+pub use manifest::Manifest;
+pub use report::{ExitStatus, FaultCounts, MemoryUse, ProcessReport, REPORT_VERSION, Report};

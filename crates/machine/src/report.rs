@@ -1,0 +1,170 @@
+//! What a run was, in numbers: the values behind the report that `docs/report.md` documents.
+
+use crate::Manifest;
+use serde::Serialize;
+
+/// The version of the report as JSON; it grows when a key changes its meaning or goes.
+pub const REPORT_VERSION: u32 = 1;
+
+/// A whole run.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// How the first process ended.
+    pub exit: ExitStatus,
+    /// Host time from the first instruction to the end, in milliseconds.
+    pub wall_ms: f64,
+    /// Guest instructions of all threads, if they were counted.
+    pub instructions: Option<u64>,
+    /// The faults of all processes.
+    pub faults: FaultCounts,
+    /// Memory of the simulated machine, and pagewalk's own.
+    pub memory: MemoryUse,
+    /// Each guest process, in the order of their births.
+    pub processes: Vec<ProcessReport>,
+    /// What it takes to run the same thing again.
+    pub manifest: Manifest,
+}
+
+impl Report {
+    /// The report as JSON, indented, without a final newline.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report is made of strings and numbers")
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// By exit(2), with this status.
+    Exited {
+        /// 0 to 255.
+        status: u8,
+    },
+    /// By a signal.
+    Killed {
+        /// Its number.
+        signal: u8,
+        /// Whether the process left a core file.
+        core_dumped: bool,
+    },
+}
+
+/// The faults of a process or of all: a partition, and the refused ones apart.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct FaultCounts {
+    /// Resolved without the disk.
+    pub minor: u64,
+    /// Resolved by reading the disk.
+    pub major: u64,
+    /// A page of zeros, or the shared zero page.
+    pub zero_fill: u64,
+    /// A page of a file.
+    pub file: u64,
+    /// A private copy, or the re-use of a page nobody shares any more.
+    pub copy_on_write: u64,
+    /// A page from swap.
+    pub swap_in: u64,
+    /// A stack that grew.
+    pub stack_growth: u64,
+    /// Not resolved: these became signals and are not part of `minor + major`.
+    pub protection: u64,
+}
+
+impl FaultCounts {
+    /// `minor + major`.
+    pub fn resolved(&self) -> u64 {
+        self.minor + self.major
+    }
+
+    /// Whether the kinds add up to `minor + major`; anything else is a bug of pagewalk.
+    pub fn reconcile(&self) -> bool {
+        self.resolved() == self.zero_fill + self.file + self.copy_on_write + self.swap_in + self.stack_growth
+    }
+}
+
+impl std::ops::AddAssign for FaultCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.minor += other.minor;
+        self.major += other.major;
+        self.zero_fill += other.zero_fill;
+        self.file += other.file;
+        self.copy_on_write += other.copy_on_write;
+        self.swap_in += other.swap_in;
+        self.stack_growth += other.stack_growth;
+        self.protection += other.protection;
+    }
+}
+
+/// Memory, in bytes except where a name says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct MemoryUse {
+    /// The most that frames of simulated RAM were in use at one time, page tables apart.
+    pub peak_resident_bytes: u64,
+    /// The most that page tables took at one time; a part of simulated RAM.
+    pub peak_page_table_bytes: u64,
+    /// The most areas that one address space had at one time.
+    pub peak_areas: u64,
+    /// pagewalk's own: translated code and its tables. Never a part of simulated RAM.
+    pub overhead_bytes: u64,
+}
+
+/// One guest process.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ProcessReport {
+    /// Its number in the guest.
+    pub pid: u32,
+    /// The number of its parent.
+    pub parent: u32,
+    /// The program it ran last.
+    pub program: String,
+    /// How it ended; `None` if it was still alive when the first process ended.
+    pub exit: Option<ExitStatus>,
+    /// Its faults.
+    pub faults: FaultCounts,
+    /// The most it had resident at one time, in bytes.
+    pub peak_resident_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_are_a_partition() {
+        let mut all = FaultCounts { minor: 3, zero_fill: 2, file: 1, protection: 7, ..FaultCounts::default() };
+        assert!(all.reconcile());
+        all += FaultCounts { major: 1, swap_in: 1, ..FaultCounts::default() };
+        assert!(all.reconcile());
+        assert_eq!(all.resolved(), 4);
+        all.zero_fill += 1;
+        assert!(!all.reconcile());
+    }
+
+    #[test]
+    fn the_keys_are_the_documented_ones() {
+        let report = Report {
+            version: REPORT_VERSION,
+            exit: ExitStatus::Killed { signal: 11, core_dumped: false },
+            wall_ms: 1.5,
+            instructions: None,
+            faults: FaultCounts::default(),
+            memory: MemoryUse::default(),
+            processes: vec![],
+            manifest: Manifest::default(),
+        };
+        let value: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        let keys = |value: &serde_json::Value| {
+            let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            keys.sort();
+            keys.join(" ")
+        };
+        assert_eq!(keys(&value), "exit faults instructions manifest memory processes version wall_ms");
+        assert_eq!(keys(&value["faults"]), "copy_on_write file major minor protection stack_growth swap_in zero_fill");
+        assert_eq!(keys(&value["memory"]), "overhead_bytes peak_areas peak_page_table_bytes peak_resident_bytes");
+        assert!(value["instructions"].is_null());
+        assert_eq!(value["exit"]["signal"], 11);
+    }
+}
