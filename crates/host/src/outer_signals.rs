@@ -1,0 +1,112 @@
+//! Signals from outside, the terminal's for example, which are meant for the guest; and dying as the guest died.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::time::Duration;
+
+/// Signals that somebody may send to pagewalk and that the guest shall get.
+pub const FORWARDED: [i32; 14] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGCONT,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGURG,
+    libc::SIGWINCH,
+    libc::SIGPWR,
+];
+
+/// Holds the forwarded signals back in the calling thread and in all that it starts from now on, so that
+/// [`next_forwarded`] gets them; the guard lets them through again.
+#[must_use]
+pub struct HeldSignals {
+    previous: libc::sigset_t,
+}
+
+impl HeldSignals {
+    /// Holds them back.
+    pub fn hold() -> Self {
+        let mut previous = MaybeUninit::uninit();
+        // SAFETY: both sets are valid; the call changes only the calling thread's mask.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &forwarded_set(), previous.as_mut_ptr());
+            Self { previous: previous.assume_init() }
+        }
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // SAFETY: puts back the mask that `hold` saved.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.previous, ptr::null_mut()) };
+    }
+}
+
+/// Waits for a forwarded signal, at most so long. The calling thread holds them back ([`HeldSignals`]).
+pub fn next_forwarded(at_most: Duration) -> Option<i32> {
+    let timeout = libc::timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };
+    // SAFETY: the set and the timeout are valid, and nothing is asked about the sender.
+    let signal = unsafe { libc::sigtimedwait(&forwarded_set(), ptr::null_mut(), &raw const timeout) };
+    (signal > 0).then_some(signal)
+}
+
+/// Stops the whole process, as the terminal's stop key does, until somebody continues it.
+pub fn stop_self() {
+    // SAFETY: sends a signal that cannot be caught to the own process.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+
+/// Ends the whole process by a signal that the guest died of, so that the shell says what it always says. No core file
+/// of pagewalk itself is written: the guest's core is the one that is wanted.
+pub fn die_of(signal: i32) -> ! {
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain calls on the own process: limits, the signal's disposition, the own mask, and the signal itself.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set = empty_set();
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+        libc::raise(signal);
+    }
+    // A signal whose default is not to kill: the shell's number for it stands for it.
+    std::process::exit(128 + signal)
+}
+
+fn forwarded_set() -> libc::sigset_t {
+    let mut set = empty_set();
+    for signal in FORWARDED {
+        // SAFETY: the set is initialised and the number is a signal's.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_signal_is_waited_for() {
+        let _held = HeldSignals::hold();
+        // SAFETY: sends a signal that this thread holds back to this thread.
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGWINCH) };
+        assert_eq!(next_forwarded(Duration::from_secs(5)), Some(libc::SIGWINCH));
+        assert_eq!(next_forwarded(Duration::ZERO), None);
+    }
+}
