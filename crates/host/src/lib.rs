@@ -2,7 +2,9 @@
 
 pub mod guest_thread;
 pub mod outer_signals;
+mod kept_file;
 mod ram;
 pub mod traced;
 
+pub use kept_file::{FileIdentity, KeptFile};
 pub use ram::Ram;

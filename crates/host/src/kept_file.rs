@@ -1,0 +1,70 @@
+//! A host file that stays readable for as long as somebody maps it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+/// An open file of the host, kept for its pages.
+#[derive(Debug)]
+pub struct KeptFile {
+    file: File,
+}
+
+/// What tells one content of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileIdentity {
+    /// The device that holds it.
+    pub dev: u64,
+    /// Its number there.
+    pub ino: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its content last changed, in nanoseconds since 1970.
+    pub mtime_ns: i128,
+}
+
+impl KeptFile {
+    /// Keeps an open file.
+    pub fn of(file: File) -> Self {
+        Self { file }
+    }
+
+    /// Reads bytes at an offset; fewer than asked for at the end of the file.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < to.len() {
+            match self.file.read_at(&mut to[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes bytes at an offset, all of them.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn write_at(&self, from: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(from, offset)
+    }
+
+    /// Which file it is and which content it has now.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn identity(&self) -> io::Result<FileIdentity> {
+        let metadata = self.file.metadata()?;
+        Ok(FileIdentity {
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+            size: metadata.size(),
+            mtime_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Host files in the page cache, and what happens when they change.
+//!
+//! The host's file is the truth. Before a system call reads or writes a file that is in the cache, [`Mm::sync_file`]
+//! brings what programs stored through shared maps to it; after one wrote or resized it, [`Mm::file_changed`] brings
+//! the cache in line. Reading and writing pages under the kernel lock is accepted: the host has them in its own cache.
+
+use super::area::Backing;
+use super::object::{FileId, Source};
+use super::{Mm, SpaceId};
+use addr::{PAGE_BYTES, Page, PageRange};
+use host::KeptFile;
+use mmu::{Entry, Leaf, Origin};
+use std::io;
+use std::sync::Arc;
+
+impl Mm {
+    /// The number of a file of the host by device and file number, if it is in the cache.
+    pub fn known_file(&self, dev: u64, ino: u64) -> Option<FileId> {
+        self.store.objects.file(dev, ino)
+    }
+
+    /// Takes a file into the cache, empty at first; `name` is what maps shows. A file that is there already keeps its
+    /// number, and its pages if its content is the same.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn adopt_file(&mut self, kept: KeptFile, name: &str) -> io::Result<FileId> {
+        let identity = kept.identity()?;
+        let Some(id) = self.known_file(identity.dev, identity.ino) else {
+            return Ok(self.store.objects.add_file(kept, identity, name));
+        };
+        let object = self.store.objects.get_mut(id);
+        object.name = name.into();
+        let Source::File { identity: known, .. } = &object.source else { unreachable!("it was found as a file") };
+        if *known != identity {
+            self.file_changed(id);
+        }
+        Ok(id)
+    }
+
+    /// Brings what programs stored through shared maps to the host's file.
+    pub fn sync_file(&mut self, id: FileId) {
+        let spaces = self.store.objects.get(id).spaces.clone();
+        for space in spaces {
+            self.sync_in(space, id, None);
+        }
+    }
+
+    /// The host's file was written to or resized: cached pages show its content now, and what lies beyond its end is
+    /// gone from every map, private copies too.
+    pub fn file_changed(&mut self, id: FileId) {
+        let object = self.store.objects.get_mut(id);
+        let Source::File { kept, identity } = &mut object.source else { return };
+        let Ok(now) = kept.identity() else { return };
+        *identity = now;
+        self.resize(id, now.size);
+        self.store.objects.get_mut(id).refresh(0, now.size, &self.store.frames);
+    }
+
+    /// As [`Mm::file_changed`], for a write of `bytes` bytes at `offset`.
+    pub fn file_written(&mut self, id: FileId, offset: u64, bytes: u64) {
+        let object = self.store.objects.get_mut(id);
+        let Source::File { kept, identity } = &mut object.source else { return };
+        let Ok(now) = kept.identity() else { return };
+        *identity = now;
+        if now.size != object.size_bytes {
+            self.resize(id, now.size);
+        }
+        let object = self.store.objects.get_mut(id);
+        object.refresh(offset, offset.saturating_add(bytes).min(now.size), &self.store.frames);
+    }
+
+    fn resize(&mut self, id: FileId, size_bytes: u64) {
+        let object = self.store.objects.get_mut(id);
+        if size_bytes < object.size_bytes {
+            // Before pages go, so that nothing is written back beyond the new end.
+            let spaces = object.spaces.clone();
+            let old_bytes = std::mem::replace(&mut object.size_bytes, size_bytes);
+            for space in spaces {
+                self.truncate_in(space, id, size_bytes.div_ceil(PAGE_BYTES));
+            }
+            self.store.objects.get_mut(id).size_bytes = old_bytes;
+        }
+        self.store.resize_object(id, size_bytes);
+    }
+
+    /// The parts of a space's areas that show an object from a page of it on.
+    fn parts_showing(&self, space: SpaceId, id: FileId, from: u64) -> Vec<PageRange> {
+        let Some(space) = self.spaces[space.0 as usize].as_ref() else { return Vec::new() };
+        let showing = space.areas.iter().filter(|area| area.backing.object().is_some_and(|object| object.id() == id));
+        let parts = showing.filter_map(|area| {
+            let skipped = from.saturating_sub(area.backing.first());
+            (skipped < area.pages.count()).then(|| PageRange::new(area.pages.start + skipped, area.pages.end))
+        });
+        parts.collect()
+    }
+
+    fn truncate_in(&mut self, space: SpaceId, id: FileId, from: u64) {
+        for part in self.parts_showing(space, id, from) {
+            let (space, store) = self.both(space);
+            let area = space.areas.find(part.start).expect("the part is of an area").clone();
+            let tables = Arc::clone(&space.tables);
+            let mut shootdown = tables.shootdown();
+            space.take_pages(&area, part, store, &mut shootdown);
+            shootdown.complete(&mut store.frames);
+        }
+    }
+
+    /// Writes back what a space stored to a shared file, and forgets that it did. Of one range of pages only, or all.
+    pub(super) fn sync_in(&mut self, space: SpaceId, id: FileId, only: Option<PageRange>) {
+        for part in self.parts_showing(space, id, 0) {
+            let part = only.map_or(part, |range| part.intersection(range));
+            let (space, store) = self.both(space);
+            let Some(area) = space.areas.find(part.start).filter(|area| area.backing.is_shared()).cloned() else {
+                continue;
+            };
+            let tables = Arc::clone(&space.tables);
+            let mut shootdown = tables.shootdown();
+            let mut cursor = tables.cursor(part);
+            while let Some(met) = cursor.next() {
+                let Entry::Leaf(Leaf { dirty: true, origin: Origin::Object, .. }) = met.entry else { continue };
+                cursor.replace(clean);
+                shootdown.forget(met.page);
+                super::space::write_back(&area, PageRange::from_count(met.page, 1), store);
+            }
+            shootdown.complete(&mut store.frames);
+        }
+    }
+
+    /// A page of a file that a system call is about to change or replace belongs to these spaces.
+    pub fn spaces_mapping(&self, id: FileId) -> Vec<SpaceId> {
+        let spaces = &self.store.objects.get(id).spaces;
+        spaces.iter().copied().filter(|space| !self.parts_showing(*space, id, 0).is_empty()).collect()
+    }
+
+    /// What a program's futex word in shared memory is known by everywhere: the object and the offset in it. `None`
+    /// for memory of the space's own.
+    pub fn shared_place(&self, space: SpaceId, page: Page) -> Option<(FileId, u64)> {
+        let area = self.space(space).areas.find(page)?;
+        match &area.backing {
+            Backing::Shared { object, .. } => Some((object.id(), area.index_of(page))),
+            Backing::Anonymous { .. } | Backing::File { .. } => None,
+        }
+    }
+}
+
+/// The same leaf, not dirty.
+pub(super) fn clean(entry: Entry) -> Entry {
+    match entry {
+        Entry::Leaf(leaf) => Entry::Leaf(Leaf { dirty: false, ..leaf }),
+        other => other,
+    }
+}

@@ -1,0 +1,326 @@
+//! The page cache: files and shared memory, page by page.
+
+use super::store::Store;
+use super::swap::Swap;
+use super::{FaultError, SpaceId};
+use addr::{PAGE_BYTES, Pfn};
+use host::{FileIdentity, KeptFile};
+use mmu::{Frames, SwapSlot};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use trace::Cost;
+
+/// How many pages one read of a file brings in.
+const READ_PAGES: u64 = 64;
+/// How many files that nobody maps keep their pages.
+const IDLE_FILES: usize = 256;
+
+/// The number of an object; a file's is what [`super::Mm::adopt_file`] returns.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileId(u32);
+
+/// One share in an object: areas and segments hold them, and an object without any can go.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectRef(Arc<FileId>);
+
+impl ObjectRef {
+    pub fn id(&self) -> FileId {
+        *self.0
+    }
+}
+
+impl PartialEq for ObjectRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// A file or shared memory, with those of its pages that are in RAM or in swap.
+pub(crate) struct Object {
+    share: ObjectRef,
+    pub source: Source,
+    pub size_bytes: u64,
+    /// What maps shows.
+    pub name: Arc<str>,
+    pages: BTreeMap<u64, Cached>,
+    /// Spaces that map it or did: the reverse map.
+    pub spaces: Vec<SpaceId>,
+}
+
+pub(crate) enum Source {
+    File { kept: KeptFile, identity: FileIdentity },
+    Memory { ino: u64 },
+}
+
+/// A page of an object; the object has one share in the frame or slot.
+#[derive(Clone, Copy, Debug)]
+enum Cached {
+    Resident(Pfn),
+    Swapped(SwapSlot),
+}
+
+impl Object {
+    pub fn is_file(&self) -> bool {
+        matches!(self.source, Source::File { .. })
+    }
+
+    /// Device and file number, as maps shows them. Shared memory lies on device 0:1.
+    pub fn dev_ino(&self) -> (u64, u64) {
+        match self.source {
+            Source::File { identity, .. } => (identity.dev, identity.ino),
+            Source::Memory { ino } => (1, ino),
+        }
+    }
+
+    /// How many pages it has, the last one perhaps not full.
+    pub fn page_count(&self) -> u64 {
+        self.size_bytes.div_ceil(PAGE_BYTES)
+    }
+
+    /// The frame of a page, if it is in RAM.
+    pub fn resident(&self, index: u64) -> Option<Pfn> {
+        match self.pages.get(&index)? {
+            Cached::Resident(pfn) => Some(*pfn),
+            Cached::Swapped(_) => None,
+        }
+    }
+
+    fn is_mapped(&self) -> bool {
+        Arc::strong_count(&self.share.0) > 1
+    }
+
+    /// Which bytes of the file a page shows.
+    fn bytes_in_page(&self, index: u64) -> usize {
+        self.size_bytes.saturating_sub(index * PAGE_BYTES).min(PAGE_BYTES) as usize
+    }
+
+    /// Brings pages from `index` on in, until one is there already or RAM is full.
+    fn read_in(&mut self, index: u64, frames: &mut Frames) -> Result<Pfn, FaultError> {
+        let Source::File { kept, .. } = &self.source else { unreachable!("shared memory is not read in") };
+        let missing = (index..self.page_count().min(index + READ_PAGES)).take_while(|at| !self.pages.contains_key(at));
+        let count = missing.count();
+        let mut bytes = vec![0; count * PAGE_BYTES as usize];
+        kept.read_at(&mut bytes, index * PAGE_BYTES).map_err(|_| FaultError::BusAdrErr)?;
+        let ram = Arc::clone(frames.memory());
+        for (at, page) in (index..).zip(bytes.chunks_exact(PAGE_BYTES as usize)) {
+            let Some(frame) = frames.alloc_for_copy() else { break };
+            ram.ram().write(frame.pfn().start(), page);
+            self.pages.insert(at, Cached::Resident(frame.into_pfn()));
+        }
+        self.resident(index).ok_or(FaultError::OutOfMemory)
+    }
+
+    /// Writes a page's bytes to the file, as far as the file goes.
+    pub fn write_back(&self, index: u64, frames: &Frames) {
+        let (Source::File { kept, .. }, Some(pfn)) = (&self.source, self.resident(index)) else { return };
+        let mut bytes = [0; PAGE_BYTES as usize];
+        let bytes = &mut bytes[..self.bytes_in_page(index)];
+        frames.memory().ram().read(pfn.start(), bytes);
+        // A full disk loses the bytes, as it does on Linux when nobody calls msync.
+        let _ = kept.write_at(bytes, index * PAGE_BYTES);
+    }
+
+    /// Gives back every page from `index` on.
+    fn drop_pages(&mut self, index: u64, frames: &mut Frames, swap: &mut Swap) {
+        for cached in self.pages.split_off(&index).into_values() {
+            match cached {
+                Cached::Resident(pfn) => drop(frames.release(pfn)),
+                Cached::Swapped(slot) => swap.release(slot),
+            }
+        }
+    }
+
+    /// Zeroes what the last page shows beyond the end.
+    fn zero_tail(&self, frames: &Frames) {
+        let (index, offset) = (self.size_bytes / PAGE_BYTES, self.size_bytes % PAGE_BYTES);
+        let Some(pfn) = self.resident(index).filter(|_| offset > 0) else { return };
+        let zeros = vec![0; (PAGE_BYTES - offset) as usize];
+        frames.memory().ram().write(pfn.start() + offset, &zeros);
+        frames.memory().code().note_write(pfn);
+    }
+
+    /// Reads cached pages of a byte range again, into the same frames.
+    pub fn refresh(&mut self, from: u64, to: u64, frames: &Frames) {
+        let Source::File { kept, .. } = &self.source else { return };
+        for (index, cached) in self.pages.range(from / PAGE_BYTES..to.div_ceil(PAGE_BYTES)) {
+            let Cached::Resident(pfn) = cached else { continue };
+            let mut bytes = [0; PAGE_BYTES as usize];
+            if kept.read_at(&mut bytes, index * PAGE_BYTES).is_ok() {
+                frames.memory().ram().write(pfn.start(), &bytes);
+                frames.memory().code().note_write(*pfn);
+            }
+        }
+    }
+}
+
+/// All objects.
+#[derive(Default)]
+pub(crate) struct Objects {
+    by_id: FxHashMap<FileId, Object>,
+    by_file: FxHashMap<(u64, u64), FileId>,
+    /// Files that nobody maps, the longest idle first.
+    idle: Vec<FileId>,
+    next: u32,
+}
+
+impl Objects {
+    pub fn get(&self, id: FileId) -> &Object {
+        self.by_id.get(&id).expect("an object lives while somebody has a share in it")
+    }
+
+    pub fn get_mut(&mut self, id: FileId) -> &mut Object {
+        self.by_id.get_mut(&id).expect("an object lives while somebody has a share in it")
+    }
+
+    pub fn contains(&self, id: FileId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// A new share in an object.
+    pub fn share(&mut self, id: FileId) -> ObjectRef {
+        self.idle.retain(|idle| *idle != id);
+        self.get(id).share.clone()
+    }
+
+    /// The object of a file that is known.
+    pub fn file(&self, dev: u64, ino: u64) -> Option<FileId> {
+        self.by_file.get(&(dev, ino)).copied()
+    }
+
+    pub fn add_file(&mut self, kept: KeptFile, identity: FileIdentity, name: &str) -> FileId {
+        let id = self.add(Source::File { kept, identity }, identity.size, name);
+        self.by_file.insert((identity.dev, identity.ino), id);
+        self.idle.push(id);
+        id
+    }
+
+    /// Memory of its own, as large as asked, to be shared.
+    pub fn add_memory(&mut self, size_bytes: u64, name: &str) -> ObjectRef {
+        let ino = u64::from(self.next) + 1;
+        let id = self.add(Source::Memory { ino }, size_bytes, name);
+        self.get(id).share.clone()
+    }
+
+    fn add(&mut self, source: Source, size_bytes: u64, name: &str) -> FileId {
+        let id = FileId(self.next);
+        self.next += 1;
+        let share = ObjectRef(Arc::new(id));
+        let (pages, spaces) = (BTreeMap::new(), Vec::new());
+        self.by_id.insert(id, Object { share, source, size_bytes, name: name.into(), pages, spaces });
+        id
+    }
+}
+
+impl Store {
+    /// The frame of an object's page, brought in if need be, and what that cost.
+    pub fn object_page(&mut self, id: FileId, index: u64) -> Result<(Pfn, Cost), FaultError> {
+        let cold = self.config.cold_cost();
+        let object = self.objects.get_mut(id);
+        if index >= object.page_count() {
+            return Err(FaultError::BusAdrErr);
+        }
+        match object.pages.get(&index) {
+            Some(Cached::Resident(pfn)) => Ok((*pfn, Cost::Minor)),
+            Some(&Cached::Swapped(slot)) => {
+                let pfn = self.frames.alloc_for_copy().ok_or(FaultError::OutOfMemory)?.into_pfn();
+                self.swap.load(slot, self.frames.memory().ram(), pfn);
+                self.swap.release(slot);
+                object.pages.insert(index, Cached::Resident(pfn));
+                Ok((pfn, Cost::Major))
+            }
+            None if object.is_file() => Ok((object.read_in(index, &mut self.frames)?, cold)),
+            None => {
+                let pfn = self.frames.alloc_zeroed(0).ok_or(FaultError::OutOfMemory)?.into_pfn();
+                object.pages.insert(index, Cached::Resident(pfn));
+                Ok((pfn, Cost::Minor))
+            }
+        }
+    }
+
+    /// Lets a page of an object go that nobody maps any more: to swap, or to the file that it came from.
+    pub fn evict_object_page(&mut self, id: FileId, index: u64) {
+        let object = self.objects.get_mut(id);
+        let Some(pfn) = object.resident(index).filter(|pfn| self.frames.count(*pfn) == 1) else { return };
+        if object.is_file() {
+            object.pages.remove(&index);
+        } else {
+            let slot = self.swap.store(self.frames.memory().ram(), pfn);
+            object.pages.insert(index, Cached::Swapped(slot));
+        }
+        self.frames.release(pfn);
+    }
+
+    /// Lets a page go whatever it holds, with what it held: `MADV_REMOVE`.
+    pub fn remove_object_page(&mut self, id: FileId, index: u64) {
+        match self.objects.get_mut(id).pages.remove(&index) {
+            Some(Cached::Resident(pfn)) => drop(self.frames.release(pfn)),
+            Some(Cached::Swapped(slot)) => self.swap.release(slot),
+            None => {}
+        }
+    }
+
+    /// Looks at an object after a share in it was given back: shared memory that nobody has goes, a file becomes idle.
+    pub fn settle_object(&mut self, id: FileId) {
+        let Some(object) = self.objects.by_id.get(&id).filter(|object| !object.is_mapped()) else { return };
+        if !object.is_file() {
+            return self.drop_object(id);
+        }
+        self.objects.get_mut(id).spaces.clear();
+        self.objects.idle.retain(|idle| *idle != id);
+        self.objects.idle.push(id);
+        if self.objects.idle.len() > IDLE_FILES {
+            let oldest = self.objects.idle.remove(0);
+            self.drop_object(oldest);
+        }
+    }
+
+    /// Gives back frames of files until `wanted` frames are free or no page can go.
+    pub fn shrink(&mut self, wanted: u32) {
+        while self.frames.free_frames() < wanted && !self.objects.idle.is_empty() {
+            let oldest = self.objects.idle.remove(0);
+            self.drop_object(oldest);
+        }
+        if self.frames.free_frames() >= wanted {
+            return;
+        }
+        let frames = &mut self.frames;
+        for object in self.objects.by_id.values_mut().filter(|object| object.is_file()) {
+            object.pages.retain(|_, cached| match cached {
+                Cached::Resident(pfn) if frames.count(*pfn) == 1 && frames.free_frames() < wanted => {
+                    frames.release(*pfn);
+                    false
+                }
+                _ => true,
+            });
+        }
+    }
+
+    /// Forgets every page of a file that nobody maps.
+    pub fn drop_caches(&mut self) {
+        self.shrink(u32::MAX);
+    }
+
+    /// Gives an object that nobody has a share in back.
+    fn drop_object(&mut self, id: FileId) {
+        let mut object = self.objects.by_id.remove(&id).expect("the object is known");
+        object.drop_pages(0, &mut self.frames, &mut self.swap);
+        if let Source::File { identity, .. } = object.source {
+            self.objects.by_file.remove(&(identity.dev, identity.ino));
+        }
+    }
+
+    /// Sets an object's size. The caller has taken what lies beyond out of every space.
+    pub fn resize_object(&mut self, id: FileId, size_bytes: u64) {
+        let object = self.objects.get_mut(id);
+        if size_bytes < object.size_bytes {
+            object.size_bytes = size_bytes;
+            object.drop_pages(size_bytes.div_ceil(PAGE_BYTES), &mut self.frames, &mut self.swap);
+        } else {
+            // What was stored beyond the old end was never the file's.
+            object.zero_tail(&self.frames);
+            object.size_bytes = size_bytes;
+        }
+        object.zero_tail(&self.frames);
+    }
+}

@@ -1,0 +1,59 @@
+//! What all spaces share.
+
+use super::object::Objects;
+use super::swap::Swap;
+use super::{FaultError, MmConfig};
+use addr::Pfn;
+use mmu::{Frames, Memory, UpperHalf};
+use std::sync::Arc;
+
+/// Frames to have at hand before a fault: for a page, tables on the way to it, and some of a file.
+const READY_FRAMES: u32 = 80;
+
+/// Frames, the page cache, swap, the frame of zeros.
+pub(crate) struct Store {
+    pub frames: Frames,
+    pub upper: UpperHalf,
+    pub objects: Objects,
+    pub swap: Swap,
+    pub config: MmConfig,
+    /// The frame that a load from a fresh anonymous page finds.
+    pub zero: Pfn,
+    /// The next family of anonymous pages.
+    next_family: u64,
+}
+
+impl Store {
+    /// `None` if RAM is too small to begin with.
+    pub fn new(memory: &Arc<Memory>, config: MmConfig) -> Option<Self> {
+        let mut frames = Frames::new(memory);
+        let zero = frames.alloc_zeroed(0)?.into_pfn();
+        let upper = UpperHalf::new(config.levels, &mut frames)?;
+        let (objects, swap) = (Objects::default(), Swap::default());
+        Some(Self { frames, upper, objects, swap, config, zero, next_family: 0 })
+    }
+
+    /// Makes room for a fault if RAM is almost full.
+    pub fn make_ready(&mut self) {
+        if self.frames.free_frames() < READY_FRAMES {
+            self.shrink(READY_FRAMES);
+        }
+    }
+
+    /// A frame of zeros.
+    pub fn zeroed_frame(&mut self) -> Result<Pfn, FaultError> {
+        self.frames.alloc_zeroed(0).map(mmu::Frame::into_pfn).ok_or(FaultError::OutOfMemory)
+    }
+
+    /// A frame with the bytes of another.
+    pub fn copied_frame(&mut self, from: Pfn) -> Result<Pfn, FaultError> {
+        let to = self.frames.alloc_for_copy().ok_or(FaultError::OutOfMemory)?.into_pfn();
+        self.frames.memory().ram().copy_frame(from, to);
+        Ok(to)
+    }
+
+    pub fn new_family(&mut self) -> u64 {
+        self.next_family += 1;
+        self.next_family
+    }
+}
