@@ -1,0 +1,282 @@
+//! Boundary tags: the words that an allocator writes around payloads, and the sizes that follow from them.
+//!
+//! ```text
+//!          header                                                footer
+//!   +------------------+-----------------------------------+------------------+
+//!   | size     . p . a | payload or links, then padding    | size     . p . a |
+//!   +------------------+-----------------------------------+------------------+
+//!   ^ at               ^ at + word: the payload            ^ at + size - word
+//! ```
+//! The size counts the whole block and is a multiple of the alignment, so its low bits are free: `a` says that the
+//! block is allocated, `p` (only where allocated blocks have no footer) that the block before it is, and `q` (bit 2)
+//! that it was freed and rests in a quick list.
+
+use crate::allocator::round_up;
+use crate::{Arena, Footers, Refusal, Settings, Word};
+
+/// Bit 0: allocated.
+const ALLOCATED: u64 = 1;
+/// Bit 1: the block before is allocated.
+const BEFORE_ALLOCATED: u64 = 2;
+/// A quick block's mark. With 4-byte alignment bit 2 belongs to the size, so quick lists need 8.
+const QUICK: u64 = 4;
+
+/// A decoded header or footer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The size of the block with its tags.
+    pub bytes: u64,
+    /// Whether it is allocated; a quick block is, to its neighbours.
+    pub allocated: bool,
+    /// Whether the block before it is allocated, where that is kept.
+    pub before_allocated: bool,
+    /// Whether it rests in a quick list.
+    pub quick: bool,
+}
+
+impl Tag {
+    /// The word, as it stands in memory.
+    pub const fn encode(self) -> u64 {
+        self.bytes
+            | if self.allocated { ALLOCATED } else { 0 }
+            | if self.before_allocated { BEFORE_ALLOCATED } else { 0 }
+            | if self.quick { QUICK } else { 0 }
+    }
+}
+
+/// The shape of blocks: how large each is for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The width of a tag and of a link.
+    pub word: Word,
+    /// The alignment of payloads.
+    pub align: u64,
+    /// Which blocks have a footer.
+    pub footers: Footers,
+    /// How many links a free block holds.
+    pub links: u64,
+}
+
+impl Shape {
+    /// The tags of an allocated block, in bytes.
+    pub const fn tag_bytes(&self) -> u64 {
+        match self.footers {
+            Footers::All => 2 * self.word.bytes(),
+            Footers::Free => self.word.bytes(),
+        }
+    }
+
+    /// The smallest block: room for a payload of one byte, and when free for header, links and footer.
+    pub fn min_block(&self) -> u64 {
+        let allocated = self.tag_bytes() + 1;
+        let free = (2 + self.links) * self.word.bytes();
+        round_up(allocated.max(free), self.align).expect("a few words")
+    }
+
+    /// The block for a payload of `bytes` bytes, or `None` if no header can hold its size.
+    #[inline]
+    pub fn block_for(&self, bytes: u64) -> Option<u64> {
+        let block = round_up(bytes.checked_add(self.tag_bytes())?, self.align)?.max(self.min_block());
+        (block <= self.word.max()).then_some(block)
+    }
+}
+
+/// An arena read and written as tagged blocks between a prologue and an epilogue.
+///
+/// ```text
+///   | padding | prologue: header, footer | block | block | ... | block | epilogue |
+///   0                                    ^ first                       ^ end
+/// ```
+/// The prologue is an allocated block without a payload, so that the first block has a neighbour; without footers in
+/// allocated blocks the first header's bit does that, and there is none. The epilogue is a header of size 0.
+pub(crate) struct Tags<A> {
+    pub arena: A,
+    pub shape: Shape,
+    pub min_block: u64,
+    /// Where the first block begins.
+    pub first: u64,
+    /// Where the epilogue is.
+    pub end: u64,
+}
+
+impl<A: Arena> Tags<A> {
+    pub fn new(mut arena: A, settings: &Settings, footers: Footers, links: u64) -> Result<Self, Refusal> {
+        let shape = Shape { word: settings.header, align: settings.align, footers, links };
+        let word = shape.word.bytes();
+        let prologue = if footers == Footers::All { 2 * word } else { 0 };
+        let first = round_up(prologue + word, shape.align).expect("a few words") - word;
+        if arena.bytes() == 0 {
+            arena.grow(first + word).map_err(|_| Refusal::NoMemory)?;
+        }
+        let mut tags = Self { arena, shape, min_block: shape.min_block(), first, end: first };
+        if footers == Footers::All {
+            let tag = Tag { bytes: prologue, allocated: true, before_allocated: false, quick: false };
+            tags.put(first - 2 * word, tag.encode());
+            tags.put(first - word, tag.encode());
+        }
+        let before_allocated = tags.keeps_before();
+        tags.put(first, Tag { bytes: 0, allocated: true, before_allocated, quick: false }.encode());
+        Ok(tags)
+    }
+
+    /// Whether headers say what the block before is.
+    #[inline]
+    pub fn keeps_before(&self) -> bool {
+        self.shape.footers == Footers::Free
+    }
+
+    #[inline]
+    pub fn word(&self) -> u64 {
+        self.shape.word.bytes()
+    }
+
+    /// A word of the allocator's own: a tag or a link.
+    #[inline]
+    pub fn get(&self, at: u64) -> u64 {
+        match self.shape.word {
+            Word::Four => u64::from(self.arena.load32(at)),
+            Word::Eight => self.arena.load64(at),
+        }
+    }
+
+    #[inline]
+    pub fn put(&mut self, at: u64, value: u64) {
+        match self.shape.word {
+            Word::Four => self.arena.store32(at, value as u32),
+            Word::Eight => self.arena.store64(at, value),
+        }
+    }
+
+    /// Decodes the word at `at`, whatever it is.
+    #[inline]
+    pub fn tag(&self, at: u64) -> Tag {
+        let word = self.get(at);
+        let flags = if self.shape.align == 4 { 3 } else { 7 };
+        Tag {
+            bytes: word & !flags,
+            allocated: word & ALLOCATED != 0,
+            before_allocated: word & BEFORE_ALLOCATED != 0,
+            quick: word & QUICK & flags != 0,
+        }
+    }
+
+    /// The header of the block at `at`, if that is a place and it a size that a block can have.
+    #[inline]
+    pub fn block(&self, at: u64) -> Result<Tag, Refusal> {
+        if !self.is_place(at) {
+            return Err(Refusal::Smashed(at));
+        }
+        let tag = self.tag(at);
+        let sound =
+            tag.bytes >= self.min_block && tag.bytes & (self.shape.align - 1) == 0 && tag.bytes <= self.end - at;
+        if sound { Ok(tag) } else { Err(Refusal::Smashed(at)) }
+    }
+
+    /// Whether a block can begin here.
+    #[inline]
+    pub fn is_place(&self, at: u64) -> bool {
+        at >= self.first && at < self.end && (at - self.first) & (self.shape.align - 1) == 0
+    }
+
+    /// Writes the tags of an allocated block, and tells the block after it.
+    #[inline]
+    pub fn set_allocated(&mut self, at: u64, bytes: u64, before_allocated: bool) {
+        let before_allocated = before_allocated && self.keeps_before();
+        let tag = Tag { bytes, allocated: true, before_allocated, quick: false }.encode();
+        self.put(at, tag);
+        if self.keeps_before() {
+            self.tell_after(at + bytes, true);
+        } else {
+            self.put(at + bytes - self.word(), tag);
+        }
+    }
+
+    /// Writes the tags of a free block, and tells the block after it.
+    #[inline]
+    pub fn set_free(&mut self, at: u64, bytes: u64, before_allocated: bool) {
+        let before_allocated = before_allocated && self.keeps_before();
+        let tag = Tag { bytes, allocated: false, before_allocated, quick: false }.encode();
+        self.put(at, tag);
+        self.put(at + bytes - self.word(), tag);
+        if self.keeps_before() {
+            self.tell_after(at + bytes, false);
+        }
+    }
+
+    fn tell_after(&mut self, after: u64, allocated: bool) {
+        let word = self.get(after);
+        let told = if allocated { word | BEFORE_ALLOCATED } else { word & !BEFORE_ALLOCATED };
+        if told != word {
+            self.put(after, told);
+        }
+    }
+
+    /// The free block that ends where `at` begins, if there is one.
+    #[inline]
+    pub fn free_before(&self, at: u64, tag: Tag) -> Result<Option<(u64, u64)>, Refusal> {
+        let before_free = if self.keeps_before() { !tag.before_allocated } else { at > self.first };
+        if !before_free {
+            return Ok(None);
+        }
+        let footer = self.tag(at - self.word());
+        if footer.allocated && !self.keeps_before() {
+            return Ok(None);
+        }
+        let smashed = Refusal::Smashed(at - self.word());
+        let before = at.checked_sub(footer.bytes).filter(|&before| self.is_place(before)).ok_or(smashed)?;
+        let header = self.block(before)?;
+        if header.allocated || header.bytes != footer.bytes { Err(smashed) } else { Ok(Some((before, header.bytes))) }
+    }
+
+    /// The free block that begins at `after`, if there is one.
+    #[inline]
+    pub fn free_after(&self, after: u64) -> Result<Option<u64>, Refusal> {
+        if after == self.end {
+            return Ok(None);
+        }
+        let tag = self.block(after)?;
+        Ok((!tag.allocated).then_some(tag.bytes))
+    }
+
+    /// Grows the heap by a block of `bytes` bytes, and moves the epilogue behind it. The caller tags the block.
+    pub fn extend(&mut self, bytes: u64) -> Result<(u64, bool), Refusal> {
+        let end = self.end.checked_add(bytes).filter(|&end| end <= self.shape.word.max()).ok_or(Refusal::NoMemory)?;
+        self.arena.grow(bytes).map_err(|_| Refusal::NoMemory)?;
+        let (at, before_allocated) = (self.end, self.tag(self.end).before_allocated);
+        self.end = end;
+        self.put(end, Tag { bytes: 0, allocated: true, before_allocated: false, quick: false }.encode());
+        Ok((at, before_allocated))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(align: u64, footers: Footers) -> Shape {
+        Shape { word: Word::Four, align, footers, links: 0 }
+    }
+
+    #[test]
+    fn minimum_blocks_are_the_textbooks() {
+        let sizes = [(4, Footers::All), (4, Footers::Free), (8, Footers::All), (8, Footers::Free)]
+            .map(|(align, footers)| shape(align, footers).min_block());
+        assert_eq!(sizes, [12, 8, 16, 8]);
+    }
+
+    #[test]
+    fn header_values_are_the_textbooks() {
+        let shape = shape(8, Footers::Free);
+        let header = |bytes| {
+            let bytes = shape.block_for(bytes).expect("a few bytes");
+            (bytes, Tag { bytes, allocated: true, before_allocated: false, quick: false }.encode())
+        };
+        assert_eq!([1, 5, 12, 13].map(header), [(8, 0x9), (16, 0x11), (16, 0x11), (24, 0x19)]);
+    }
+
+    #[test]
+    fn a_size_that_no_header_holds_is_no_block() {
+        assert_eq!(shape(8, Footers::Free).block_for(u64::from(u32::MAX)), None);
+        assert_eq!(shape(8, Footers::Free).block_for(u64::MAX), None);
+    }
+}
