@@ -137,6 +137,53 @@ impl Arena for ByteArena {
     }
 }
 
+/// An arena lent to a heap, to be used again after it.
+impl<A: Arena> Arena for &mut A {
+    fn bytes(&self) -> u64 {
+        (**self).bytes()
+    }
+
+    fn grow(&mut self, count: u64) -> Result<(), Full> {
+        (**self).grow(count)
+    }
+
+    #[inline]
+    fn load32(&self, at: u64) -> u32 {
+        (**self).load32(at)
+    }
+
+    #[inline]
+    fn store32(&mut self, at: u64, value: u32) {
+        (**self).store32(at, value);
+    }
+
+    #[inline]
+    fn load64(&self, at: u64) -> u64 {
+        (**self).load64(at)
+    }
+
+    #[inline]
+    fn store64(&mut self, at: u64, value: u64) {
+        (**self).store64(at, value);
+    }
+
+    fn read(&self, at: u64, to: &mut [u8]) {
+        (**self).read(at, to);
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) {
+        (**self).write(at, from);
+    }
+
+    fn fill(&mut self, at: u64, count: u64, byte: u8) {
+        (**self).fill(at, count, byte);
+    }
+
+    fn copy(&mut self, from: u64, to: u64, count: u64) {
+        (**self).copy(from, to, count);
+    }
+}
+
 /// An arena behind a page table of one level: a page is committed when it is first stored to, as an operating system
 /// does it, so that `touched_bytes` says what the heap costs in RAM.
 pub struct PagedArena {

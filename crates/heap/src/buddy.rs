@@ -279,7 +279,7 @@ impl<A: Arena> Allocator<A> for Buddy<A> {
         let first = at + self.word.bytes();
         let payload = round_up(first, alignment).ok_or(Refusal::NoMemory)?;
         if payload != first {
-            self.put(payload - self.word.bytes(), MOVED_MARK | (payload - first) / self.align);
+            self.put(payload - self.word.bytes(), MOVED_MARK | ((payload - first) / self.align));
         }
         Ok(Ptr::new(payload))
     }

@@ -33,6 +33,7 @@
 
 mod allocator;
 mod arena;
+pub mod bench;
 mod buddy;
 mod bump;
 mod explicit;
@@ -42,9 +43,11 @@ mod no_footer;
 mod segregated_fits;
 mod segregated_storage;
 mod settings;
+pub mod synth;
 mod tagged;
 mod tagged_check;
 mod tags;
+mod trace;
 
 pub use allocator::{Allocator, Block, Counters, Ptr, Refusal, Use};
 pub use arena::{Arena, ByteArena, Full, PagedArena};
@@ -58,3 +61,4 @@ pub use segregated_storage::SegregatedStorage;
 pub use settings::{Checks, Coalesce, Fit, Footers, Kind, Order, Settings, Side, Spec, Split, Word};
 pub use tagged::Tagged;
 pub use tags::{Shape, Tag};
+pub use trace::{Malformed, Op, Trace, Weight};

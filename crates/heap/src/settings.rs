@@ -221,7 +221,7 @@ impl Spec {
     ///
     /// # Errors
     /// `NoMemory` when the arena has no room for its first words.
-    pub fn open<A: Arena + 'static>(&self, arena: A) -> Result<Box<dyn Allocator<A>>, Refusal> {
+    pub fn open<'a, A: Arena + 'a>(&self, arena: A) -> Result<Box<dyn Allocator<A> + 'a>, Refusal> {
         let settings = self.settings;
         Ok(match self.kind {
             Kind::Bump => Box::new(Bump::new(arena, settings)?),

@@ -246,9 +246,8 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
         }
         self.counters.splits += 1;
         self.tags.set_allocated(at, need, tag.before_allocated);
-        let tail = Tag { bytes: rest, allocated: true, before_allocated: true, quick: false };
         self.tags.set_allocated(at + need, rest, true);
-        self.release(at + need, tail)
+        self.release(at + need, self.tags.tag(at + need))
     }
 
     /// Lengthens an allocated block to at least `need` bytes: into the free block after it, and at the top into new

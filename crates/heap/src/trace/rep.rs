@@ -1,0 +1,150 @@
+//! The malloc lab's text format.
+//!
+//! ```text
+//!   20000          suggested heap size, not used        1    weight
+//!   3              blocks                               3    blocks
+//!   8              operations                           8    operations
+//!   1              weight                               0    ignored ranges
+//!   a 0 512        malloc                               ...  the newer labs' form
+//!   r 0 640        realloc
+//!   f 0            free; "f -1" is free(NULL)
+//! ```
+//! The two header forms differ in what the first and fourth numbers are. No heap size is below 4, so a small first
+//! number is a weight: 0 nothing, 1 both scores, 2 utilisation, 3 throughput.
+
+use super::{Live, Malformed, Op, Trace, Weight};
+use std::fmt::Write;
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        malformed(line, "neither text nor a compact trace")
+    })?;
+    let mut lines = text.lines().enumerate().map(|(line, text)| (line + 1, text.trim()));
+    let mut lines = lines.by_ref().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
+    let (first, ids, count, last) =
+        (header(&mut lines)?, header(&mut lines)?, header(&mut lines)?, header(&mut lines)?);
+    let ids = u32::try_from(ids).ok().filter(|&ids| ids < 1 << 30);
+    let ids = ids.ok_or_else(|| malformed(2, "more than 2^30 blocks"))?;
+    let weight = weight(if first < 4 { first } else { last });
+    let mut trace = Trace { ids, weight, ..Trace::default() };
+    let mut live = Live(vec![false; ids as usize]);
+    let (mut seen, mut end) = (0, 4);
+    for (line, text) in lines {
+        (seen, end) = (seen + 1, line);
+        if let Some(op) = operation(text, &live).map_err(|reason| malformed(line, &reason))? {
+            live.step(&op).map_err(|reason| malformed(line, &reason))?;
+            trace.ops.push(op);
+        }
+    }
+    if seen != count {
+        return Err(malformed(end, &format!("the header says {count} operations, and there are {seen}")));
+    }
+    Ok(trace)
+}
+
+fn header<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<u64, Malformed> {
+    let (line, text) = lines.next().ok_or_else(|| malformed(1, "a header has four numbers, one a line"))?;
+    let number = text.split_whitespace().next().unwrap_or("");
+    number.parse().map_err(|_| malformed(line, &format!("\"{text}\" is not a number of the header")))
+}
+
+/// One line; `None` is `free(NULL)`.
+fn operation(text: &str, live: &Live) -> Result<Option<Op>, String> {
+    let mut words = text.split_whitespace();
+    let kind = words.next().unwrap_or("");
+    let block = words.next().ok_or("an operation needs the number of its block")?;
+    if (kind, block) == ("f", "-1") {
+        return Ok(None);
+    }
+    let id = block.parse().map_err(|_| format!("\"{block}\" is not the number of a block"))?;
+    let mut size = || {
+        let word = words.next().ok_or("an allocation needs a size")?;
+        word.parse().map_err(|_| format!("\"{word}\" is not a size"))
+    };
+    let op = match kind {
+        "a" => Op::Malloc { id, bytes: size()? },
+        "r" => {
+            let bytes = size()?;
+            let allocated = live.0.get(id as usize).copied().unwrap_or(true);
+            match (allocated, bytes) {
+                (false, _) => Op::Malloc { id, bytes },
+                (true, 0) => Op::Free { id },
+                (true, _) => Op::Realloc { id, bytes },
+            }
+        }
+        "f" => Op::Free { id },
+        _ => return Err(format!("\"{kind}\" is none of a, r and f")),
+    };
+    match words.next() {
+        Some(extra) => Err(format!("\"{extra}\" is too much")),
+        None => Ok(Some(op)),
+    }
+}
+
+fn weight(code: u64) -> Weight {
+    match code {
+        0 => Weight::None,
+        2 => Weight::Utilisation,
+        3 => Weight::Throughput,
+        _ => Weight::Both,
+    }
+}
+
+fn malformed(line: usize, reason: &str) -> Malformed {
+    Malformed { place: format!("line {line}"), reason: reason.into() }
+}
+
+pub(super) fn write(trace: &Trace) -> String {
+    let weight = match trace.weight {
+        Weight::None => 0,
+        Weight::Both => 1,
+        Weight::Utilisation => 2,
+        Weight::Throughput => 3,
+    };
+    let (peak, _) = trace.peak_payload();
+    let mut text = format!("{}\n{}\n{}\n{weight}\n", peak.max(4), trace.ids, trace.ops.len());
+    for op in &trace.ops {
+        match *op {
+            Op::Malloc { id, bytes } | Op::Calloc { id, bytes } | Op::Aligned { id, bytes, .. } => {
+                writeln!(text, "a {id} {bytes}")
+            }
+            Op::Realloc { id, bytes } => writeln!(text, "r {id} {bytes}"),
+            Op::Free { id } => writeln!(text, "f {id}"),
+        }
+        .expect("a string takes all that is written");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_header_forms_are_one_trace() {
+        let ops = "a 0 512\na 1 128\nr 0 640\nf 1\nf -1\nf 0\n";
+        let old = parse(format!("20000\n2\n6\n1\n{ops}").as_bytes()).expect("the old form");
+        let new = parse(format!("1\n2\n6\n0\n{ops}").as_bytes()).expect("the new form");
+        assert_eq!(old, new);
+        assert_eq!((old.ops.len(), old.weight, old.peak_payload()), (5, Weight::Both, (768, 3)));
+        assert_eq!(parse(write(&old).as_bytes()), Ok(old));
+    }
+
+    #[test]
+    fn a_malformed_trace_has_a_line_and_a_reason() {
+        let cases = [
+            "",
+            "9\n1\n1\nx\n",
+            "9\n1\n1\n1\nq 0 1\n",
+            "9\n1\n1\n1\na 1 1\n",
+            "9\n1\n1\n1\nf 0\n",
+            "9\n1\n1\n1\na 0\n",
+        ];
+        let more =
+            ["9\n1\n2\n1\na 0 1\n", "9\n1\n2\n1\na 0 1\na 0 1\n", "9\n1\n1\n1\na 0 -1\n", "9\n1\n1\n1\na 0 1 2\n"];
+        let sentences =
+            cases.iter().chain(&more).map(|text| parse(text.as_bytes()).expect_err("malformed").to_string());
+        insta::assert_snapshot!(sentences.collect::<Vec<_>>().join("\n"));
+    }
+}
