@@ -34,19 +34,32 @@ pub fn own_files() -> io::Result<()> {
     succeeded(unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) })
 }
 
-/// Closes descriptors in the calling thread's table. The caller stands in a table of its own ([`own_files`]), so that
-/// the owners of these descriptors, which are in another table, keep theirs.
-pub fn close_files(descriptors: &[RawFd]) {
-    for descriptor in descriptors {
-        // SAFETY: the descriptor is a copy in a table in which no Rust value owns it. It may be closed already.
-        unsafe { libc::close(*descriptor) };
+/// Closes what is pagewalk's own in the calling thread's table: whatever would be closed by execve(2), because that is
+/// what the first program of a machine is. The caller stands in a table of its own ([`own_files`]), so that the owners
+/// of these descriptors, which are in another table, keep theirs.
+///
+/// # Errors
+/// The host's, when /proc cannot be read.
+pub fn close_private_files() -> io::Result<()> {
+    let names = std::fs::read_dir("/proc/thread-self/fd")?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    for descriptor in names.iter().filter_map(|name| name.to_str()?.parse::<RawFd>().ok()) {
+        // SAFETY: asks for flags, and closes a copy in a table in which no Rust value owns it. The descriptor of the
+        // directory itself is gone by now, which both calls notice.
+        unsafe {
+            let flags = libc::fcntl(descriptor, libc::F_GETFD);
+            if flags >= 0 && flags & libc::FD_CLOEXEC != 0 {
+                libc::close(descriptor);
+            }
+        }
     }
+    Ok(())
 }
 
-/// Closes every descriptor in the calling thread's table: its process ends. As for [`close_files`], the table is the
-/// process's own.
+/// Closes every descriptor in the calling thread's table: its process ends. As for [`close_private_files`], the table
+/// is the process's own.
 pub fn close_all_files() {
-    // SAFETY: as in `close_files`: no Rust value owns a descriptor of this table.
+    // SAFETY: as in `close_private_files`: no Rust value owns a descriptor of this table.
     unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
 }
 
@@ -112,7 +125,7 @@ mod tests {
         let descriptor = file.as_raw_fd();
         let thread = spawn("guest".to_owned(), move || {
             own_files().unwrap();
-            close_files(&[descriptor]);
+            close_private_files().unwrap();
             // SAFETY: asks about a number.
             assert_eq!(unsafe { libc::fcntl(descriptor, libc::F_GETFD) }, -1);
             close_all_files();

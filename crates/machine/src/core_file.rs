@@ -5,8 +5,8 @@
 //! ELF header | program headers: PT_NOTE, then one PT_LOAD an area | notes | contents, page by page, zeros as holes
 //! ```
 
-use crate::AreaLine;
 use addr::{Gpr, PAGE_BYTES, Perms, Registers, VirtAddr};
+use kernel::mm::AreaInfo;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,7 +49,7 @@ pub struct DeadProcess<'a> {
     /// Each thread, the one that died first.
     pub threads: &'a [(u32, Registers)],
     /// The address space, in address order.
-    pub areas: &'a [AreaLine],
+    pub areas: &'a [AreaInfo],
 }
 
 /// Writes a core file, which may be `limit_bytes` long. `read` copies bytes of the dead process and says how many it
@@ -86,8 +86,8 @@ pub fn write(
 
 /// What of an area is in the file: everything that the process could read, as Linux's default filter has it, except
 /// the pages of files that nobody can write to, which a debugger finds in the files.
-fn dumped_bytes(area: &AreaLine) -> u64 {
-    let in_its_file = area.name.starts_with('/') && !area.perms.contains(Perms::WRITE) && area.file_offset > 0;
+fn dumped_bytes(area: &AreaInfo) -> u64 {
+    let in_its_file = area.name.starts_with('/') && !area.perms.contains(Perms::WRITE) && area.offset > 0;
     if area.perms.is_none() || in_its_file { 0 } else { area.range.count() }
 }
 
@@ -95,7 +95,7 @@ fn write_contents(
     mut file: &File,
     start: u64,
     limit_bytes: u64,
-    areas: &[AreaLine],
+    areas: &[AreaInfo],
     read: &mut dyn FnMut(VirtAddr, &mut [u8]) -> usize,
 ) -> io::Result<()> {
     let mut page = [0; PAGE_BYTES as usize];
@@ -192,12 +192,12 @@ fn siginfo(dead: &DeadProcess<'_>) -> Vec<u8> {
 }
 
 /// The files that are mapped: their ranges and offsets in pages, then their names.
-fn mapped_files(areas: &[AreaLine]) -> Vec<u8> {
-    let files: Vec<&AreaLine> = areas.iter().filter(|area| area.name.starts_with('/')).collect();
+fn mapped_files(areas: &[AreaInfo]) -> Vec<u8> {
+    let files: Vec<&AreaInfo> = areas.iter().filter(|area| area.name.starts_with('/')).collect();
     let mut words = Words::default();
     words.u64(files.len() as u64).u64(PAGE_BYTES);
     for area in &files {
-        words.u64(area.range.start.get()).u64(area.range.end.get()).u64(area.file_offset / PAGE_BYTES);
+        words.u64(area.range.start.get()).u64(area.range.end.get()).u64(area.offset / PAGE_BYTES);
     }
     for area in &files {
         words.raw(area.name.as_bytes()).raw(&[0]);
@@ -257,6 +257,7 @@ impl Words {
 mod tests {
     use super::*;
     use addr::VirtRange;
+    use kernel::mm::Sharing;
     use object::{Object, ObjectKind, ObjectSegment};
 
     #[test]
@@ -272,7 +273,15 @@ mod tests {
     #[test]
     fn memory_is_found_again_in_the_file() {
         let range = VirtRange::new(VirtAddr::new(0x40_0000), VirtAddr::new(0x40_2000));
-        let area = AreaLine { range, perms: Perms::READ_WRITE, file_offset: 0, name: String::new() };
+        let area = AreaInfo {
+            range,
+            perms: Perms::READ_WRITE,
+            offset: 0,
+            sharing: Sharing::Private,
+            dev: 0,
+            ino: 0,
+            name: String::new(),
+        };
         let threads = [(2, Registers::at_entry(VirtAddr::new(0x40_0000), VirtAddr::new(0x40_2000)))];
         let areas = [area];
         let mut read = |at: VirtAddr, to: &mut [u8]| {
@@ -292,7 +301,7 @@ mod tests {
         assert!(std::fs::metadata(&path).unwrap().len() <= 0x1800);
     }
 
-    fn dead<'a>(threads: &'a [(u32, Registers)], areas: &'a [AreaLine]) -> DeadProcess<'a> {
+    fn dead<'a>(threads: &'a [(u32, Registers)], areas: &'a [AreaInfo]) -> DeadProcess<'a> {
         DeadProcess {
             pid: 2,
             parent: 1,

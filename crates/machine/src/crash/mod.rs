@@ -8,33 +8,14 @@
 mod neighbours;
 mod object_file;
 
-use addr::{Access, Gpr, Perms, Registers, VirtAddr, VirtRange};
+use addr::{Access, Gpr, Perms, Registers, VirtAddr};
+use kernel::mm::AreaInfo;
 use object_file::{FrameRegisters, ObjectFile, RETURN_ADDRESS, RSP, Source};
 use std::collections::HashMap;
 use std::fmt;
 
 /// Callers that a backtrace names at most.
 const MAX_CALLERS: usize = 32;
-
-/// An area of the dead process, as much as a description needs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AreaLine {
-    /// Its bytes.
-    pub range: VirtRange,
-    /// What is allowed.
-    pub perms: Perms,
-    /// Where in the file it starts.
-    pub file_offset: u64,
-    /// As /proc/PID/maps names it; empty if anonymous.
-    pub name: String,
-}
-
-impl AreaLine {
-    /// Whether it maps a file by its path.
-    fn is_file(&self) -> bool {
-        self.name.starts_with('/')
-    }
-}
 
 /// What is known of a death.
 pub struct Death<'a> {
@@ -49,7 +30,7 @@ pub struct Death<'a> {
     /// The registers, exact at the start of the instruction.
     pub registers: &'a Registers,
     /// The address space, in address order.
-    pub areas: &'a [AreaLine],
+    pub areas: &'a [AreaInfo],
 }
 
 /// A point in the code of the dead process.
@@ -198,7 +179,7 @@ fn other_attempt(signal: i32, code: i32) -> String {
 
 /// Names places, reading each file once.
 struct Places<'a> {
-    areas: &'a [AreaLine],
+    areas: &'a [AreaInfo],
     files: HashMap<&'a str, Option<ObjectFile>>,
 }
 
@@ -214,9 +195,9 @@ impl<'a> Places<'a> {
     }
 
     fn in_file(&mut self, addr: VirtAddr) -> Option<(&ObjectFile, u64)> {
-        let area = self.areas.iter().find(|area| area.range.contains(addr) && area.is_file())?;
+        let area = self.areas.iter().find(|area| area.range.contains(addr) && area.name.starts_with('/'))?;
         let file = self.files.entry(&area.name).or_insert_with(|| ObjectFile::open(&area.name)).as_ref()?;
-        let own = file.own_address(area.file_offset.checked_add(addr - area.range.start)?)?;
+        let own = file.own_address(area.offset.checked_add(addr - area.range.start)?)?;
         Some((file, own))
     }
 

@@ -1,10 +1,10 @@
 //! What lies nearest to an address in an address space.
 
-use super::AreaLine;
 use addr::VirtAddr;
+use kernel::mm::AreaInfo;
 
 /// The nearest area in a sentence; `None` in an empty space.
-pub fn describe(addr: VirtAddr, areas: &[AreaLine]) -> Option<String> {
+pub fn describe(addr: VirtAddr, areas: &[AreaInfo]) -> Option<String> {
     if let Some(area) = areas.iter().find(|area| area.range.contains(addr)) {
         let distance = bytes(addr - area.range.start);
         return Some(format!("{distance} into {}", line(area)));
@@ -19,11 +19,11 @@ pub fn describe(addr: VirtAddr, areas: &[AreaLine]) -> Option<String> {
     }
 }
 
-fn before(addr: VirtAddr, area: &AreaLine) -> String {
+fn before(addr: VirtAddr, area: &AreaInfo) -> String {
     format!("{} before {}", bytes(area.range.start - addr), line(area))
 }
 
-fn line(area: &AreaLine) -> String {
+fn line(area: &AreaInfo) -> String {
     let name = if area.name.is_empty() { "anonymous memory" } else { &area.name };
     format!("{:x}-{:x} {} {name}", area.range.start.get(), area.range.end.get(), area.perms)
 }
@@ -44,12 +44,16 @@ fn bytes(count: u64) -> String {
 mod tests {
     use super::*;
     use addr::{Perms, VirtRange};
+    use kernel::mm::Sharing;
 
-    fn space() -> Vec<AreaLine> {
-        let area = |start, end, name: &str| AreaLine {
+    fn space() -> Vec<AreaInfo> {
+        let area = |start, end, name: &str| AreaInfo {
             range: VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)),
             perms: Perms::READ_WRITE,
-            file_offset: 0,
+            offset: 0,
+            sharing: Sharing::Private,
+            dev: 0,
+            ino: 0,
             name: name.to_owned(),
         };
         vec![area(0x10000, 0x12000, ""), area(0x40000, 0x41000, "[heap]")]

@@ -1,10 +1,12 @@
 //! Deaths described without a guest: this process's own address space stands for a dead one.
 
 use super::*;
+use addr::VirtRange;
+use kernel::mm::Sharing;
 
-fn area(start: u64, end: u64, perms: Perms, name: &str) -> AreaLine {
+fn area(start: u64, end: u64, perms: Perms, name: &str) -> AreaInfo {
     let range = VirtRange::new(VirtAddr::new(start), VirtAddr::new(end));
-    AreaLine { range, perms, file_offset: 0, name: name.to_owned() }
+    AreaInfo { range, perms, offset: 0, sharing: Sharing::Private, dev: 0, ino: 0, name: name.to_owned() }
 }
 
 fn described(signal: i32, code: i32, addr: u64, access: Access) -> String {
