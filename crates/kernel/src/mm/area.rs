@@ -41,7 +41,7 @@ impl AreaTraits {
     pub const GROWS_DOWN: Self = Self(1 << 0);
     /// Its pages stay in RAM.
     pub const LOCKED: Self = Self(1 << 1);
-    /// Its pages stay in RAM once they are touched.
+    /// With `LOCKED`: its pages are not brought in before they are touched.
     pub const LOCKED_ON_FAULT: Self = Self(1 << 2);
     /// Not counted against what can be committed.
     pub const NO_RESERVE: Self = Self(1 << 3);
@@ -76,9 +76,14 @@ impl AreaTraits {
         Self(self.0 & !other.0)
     }
 
-    /// Whether any of the two ways of locking is on.
+    /// Whether its pages stay, be it from the first fault on only.
     pub const fn is_locked(self) -> bool {
-        self.0 & (Self::LOCKED.0 | Self::LOCKED_ON_FAULT.0) != 0
+        self.has(Self::LOCKED)
+    }
+
+    /// Whether its pages are brought in at once.
+    pub const fn is_filled(self) -> bool {
+        self.has(Self::LOCKED) && !self.has(Self::LOCKED_ON_FAULT)
     }
 }
 

@@ -184,7 +184,9 @@ impl Space {
         let Some(block) = store.frames.alloc_zeroed(9) else { return false };
         let leaf = own_leaf(block.into_pfn(), site.perms);
         if self.tables.set_large(first, leaf, 2, &mut store.frames).is_err() {
-            (0..LARGE_PAGES as u32).for_each(|index| drop(store.frames.release(leaf.pfn + index)));
+            for index in 0..LARGE_PAGES as u32 {
+                store.frames.release(leaf.pfn + index);
+            }
             return false;
         }
         self.usage.anonymous_pages += LARGE_PAGES;

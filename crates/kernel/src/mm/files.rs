@@ -11,6 +11,7 @@ use addr::{PAGE_BYTES, Page, PageRange};
 use host::KeptFile;
 use mmu::{Entry, Leaf, Origin};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Mm {
@@ -77,26 +78,36 @@ impl Mm {
             let spaces = object.spaces.clone();
             let old_bytes = std::mem::replace(&mut object.size_bytes, size_bytes);
             for space in spaces {
-                self.truncate_in(space, id, size_bytes.div_ceil(PAGE_BYTES));
+                self.take_in(space, id, size_bytes.div_ceil(PAGE_BYTES)..u64::MAX);
             }
             self.store.objects.get_mut(id).size_bytes = old_bytes;
         }
         self.store.resize_object(id, size_bytes);
     }
 
-    /// The parts of a space's areas that show an object from a page of it on.
-    fn parts_showing(&self, space: SpaceId, id: FileId, from: u64) -> Vec<PageRange> {
+    /// Drops pages of shared memory with their bytes, out of every map.
+    pub(super) fn punch(&mut self, id: FileId, gone: Range<u64>) {
+        for space in self.store.objects.get(id).spaces.clone() {
+            self.take_in(space, id, gone.clone());
+        }
+        gone.for_each(|index| self.store.remove_object_page(id, index));
+    }
+
+    /// The parts of a space's areas that show some pages of an object.
+    fn parts_showing(&self, space: SpaceId, id: FileId, wanted: Range<u64>) -> Vec<PageRange> {
         let Some(space) = self.spaces[space.0 as usize].as_ref() else { return Vec::new() };
         let showing = space.areas.iter().filter(|area| area.backing.object().is_some_and(|object| object.id() == id));
         let parts = showing.filter_map(|area| {
-            let skipped = from.saturating_sub(area.backing.first());
-            (skipped < area.pages.count()).then(|| PageRange::new(area.pages.start + skipped, area.pages.end))
+            let first = area.backing.first();
+            let count = area.pages.count();
+            let (skipped, end) = (wanted.start.saturating_sub(first), wanted.end.saturating_sub(first).min(count));
+            (skipped < end).then(|| PageRange::new(area.pages.start + skipped, area.pages.start + end))
         });
         parts.collect()
     }
 
-    fn truncate_in(&mut self, space: SpaceId, id: FileId, from: u64) {
-        for part in self.parts_showing(space, id, from) {
+    fn take_in(&mut self, space: SpaceId, id: FileId, gone: Range<u64>) {
+        for part in self.parts_showing(space, id, gone.clone()) {
             let (space, store) = self.both(space);
             let area = space.areas.find(part.start).expect("the part is of an area").clone();
             let tables = Arc::clone(&space.tables);
@@ -108,7 +119,7 @@ impl Mm {
 
     /// Writes back what a space stored to a shared file, and forgets that it did. Of one range of pages only, or all.
     pub(super) fn sync_in(&mut self, space: SpaceId, id: FileId, only: Option<PageRange>) {
-        for part in self.parts_showing(space, id, 0) {
+        for part in self.parts_showing(space, id, 0..u64::MAX) {
             let part = only.map_or(part, |range| part.intersection(range));
             let (space, store) = self.both(space);
             let Some(area) = space.areas.find(part.start).filter(|area| area.backing.is_shared()).cloned() else {
@@ -130,7 +141,7 @@ impl Mm {
     /// A page of a file that a system call is about to change or replace belongs to these spaces.
     pub fn spaces_mapping(&self, id: FileId) -> Vec<SpaceId> {
         let spaces = &self.store.objects.get(id).spaces;
-        spaces.iter().copied().filter(|space| !self.parts_showing(*space, id, 0).is_empty()).collect()
+        spaces.iter().copied().filter(|space| !self.parts_showing(*space, id, 0..u64::MAX).is_empty()).collect()
     }
 
     /// What a program's futex word in shared memory is known by everywhere: the object and the offset in it. `None`

@@ -39,7 +39,7 @@ pub enum Sharing {
 }
 
 impl AreaInfo {
-    fn of(area: &Area, space: &Space, store: &Store) -> Self {
+    pub(super) fn of(area: &Area, space: &Space, store: &Store) -> Self {
         let object = area.backing.object().map(|object| store.objects.get(object.id()));
         let (dev, ino) = object.map_or((0, 0), |object| object.dev_ino());
         Self {

@@ -112,6 +112,10 @@ impl Space {
         if !offset.is_multiple_of(PAGE_BYTES) || bytes == 0 {
             return Err(Errno::EINVAL);
         }
+        if flags & HUGE_TLB != 0 {
+            // The pool of huge pages is empty.
+            return Err(if request.file.is_none() { Errno::ENOMEM } else { Errno::EINVAL });
+        }
         let bytes = page_bytes(bytes).filter(|bytes| *bytes > 0).ok_or(Errno::ENOMEM)?;
         if (offset / PAGE_BYTES).checked_add(bytes / PAGE_BYTES).is_none_or(|end| end > u64::MAX / PAGE_BYTES) {
             return Err(Errno::EOVERFLOW);
@@ -133,7 +137,7 @@ impl Space {
         }
         let area = new_area(request, range, traits, store)?;
         self.may_map(&area, is_fixed, store)?;
-        let must_fill = area.traits.has(AreaTraits::LOCKED) || flags & (POPULATE | NON_BLOCK) == POPULATE;
+        let must_fill = area.traits.is_filled() || flags & (POPULATE | NON_BLOCK) == POPULATE;
         self.replace(area, store)?;
         if must_fill {
             self.populate(range, store);

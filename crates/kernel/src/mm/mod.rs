@@ -14,17 +14,23 @@
 mod area;
 mod areas;
 mod counts;
+mod evict;
 mod exec;
 mod fault;
 mod files;
 mod fork;
 mod layout;
 mod limits;
+mod lock;
+mod madvise;
 mod maps;
 mod mmap;
 mod mprotect;
+mod mremap;
+mod msync;
 mod object;
 mod place;
+mod smaps;
 mod space;
 mod store;
 mod swap;
@@ -40,7 +46,9 @@ pub use layout::{Aslr, Layout, TASK_SIZE};
 pub use limits::Limits;
 pub use maps::{AreaInfo, Sharing};
 pub use mmap::{MappedFile, MmapRequest, Mount, OpenMode};
+pub use mremap::MremapRequest;
 pub use object::FileId;
+pub use smaps::Statm;
 
 use crate::Errno;
 use addr::{Access, VirtAddr};
@@ -268,6 +276,15 @@ impl Mm {
     pub fn mprotect(&mut self, id: SpaceId, start: u64, bytes: u64, prot: u64) -> Result<(), Errno> {
         let (space, store) = self.both(id);
         space.mprotect(start, bytes, prot, store)
+    }
+
+    /// mremap(2).
+    ///
+    /// # Errors
+    /// Linux's.
+    pub fn mremap(&mut self, id: SpaceId, request: &MremapRequest) -> Result<VirtAddr, Errno> {
+        let (space, store) = self.both(id);
+        space.mremap(request, store)
     }
 
     /// brk(2): where the heap ends now.

@@ -64,7 +64,7 @@ impl Space {
             if is_data_now && !area.traits.has(AreaTraits::ACCOUNTED) {
                 store.may_commit(&charged)?;
             }
-            if self.areas.count() + self.areas.cuts(piece) > self.limits.areas + 1 {
+            if self.areas.count() + self.areas.cuts(piece) > self.limits.areas {
                 return Err(Errno::ENOMEM);
             }
             self.cut_leaves(piece, store).map_err(|_| Errno::ENOMEM)?;

@@ -125,7 +125,7 @@ impl Object {
     fn drop_pages(&mut self, index: u64, frames: &mut Frames, swap: &mut Swap) {
         for cached in self.pages.split_off(&index).into_values() {
             match cached {
-                Cached::Resident(pfn) => drop(frames.release(pfn)),
+                Cached::Resident(pfn) => _ = frames.release(pfn),
                 Cached::Swapped(slot) => swap.release(slot),
             }
         }
@@ -254,7 +254,7 @@ impl Store {
     /// Lets a page go whatever it holds, with what it held: `MADV_REMOVE`.
     pub fn remove_object_page(&mut self, id: FileId, index: u64) {
         match self.objects.get_mut(id).pages.remove(&index) {
-            Some(Cached::Resident(pfn)) => drop(self.frames.release(pfn)),
+            Some(Cached::Resident(pfn)) => _ = self.frames.release(pfn),
             Some(Cached::Swapped(slot)) => self.swap.release(slot),
             None => {}
         }

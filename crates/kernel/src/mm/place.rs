@@ -57,7 +57,7 @@ impl Space {
                 let aligned = (alignment == Alignment::LargePage && hint.get() == 0)
                     .then(|| self.areas.highest_gap(count + LARGE_BYTES / PAGE_BYTES, below))
                     .flatten()
-                    .map(|start| align_up_within(start));
+                    .map(align_up_within);
                 aligned
                     .or_else(|| self.areas.highest_gap(count, below))
                     .or_else(|| self.areas.lowest_gap(count, window(limit / 3 / PAGE_BYTES * PAGE_BYTES, limit)))

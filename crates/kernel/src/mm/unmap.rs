@@ -85,7 +85,7 @@ impl Space {
         };
         self.may_map(&area, false, store)?;
         self.add_area(area, store);
-        if traits.has(AreaTraits::LOCKED) {
+        if traits.is_filled() {
             self.populate(pages, store);
         }
         Ok(())

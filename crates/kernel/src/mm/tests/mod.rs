@@ -1,6 +1,9 @@
 //! Each sentence of linux-mm.md, section 1, as a test.
 
+mod advice;
 mod basics;
+mod files;
+mod remap;
 
 use super::*;
 use addr::{PAGE_BYTES, Perms};

@@ -1,0 +1,205 @@
+//! /proc/PID/smaps, pagemap and statm, and the memory lines of status.
+
+use super::area::{Area, AreaTraits};
+use super::maps::AreaInfo;
+use super::space::Space;
+use super::store::Store;
+use super::{Mm, SpaceId};
+use addr::{PAGE_BYTES, Page, Perms};
+use mmu::{Entry, Leaf, Mapped, Origin};
+use std::fmt::Write;
+
+const KB_PER_PAGE: u64 = PAGE_BYTES / 1024;
+
+/// What the pages of an area add up to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct PageSums {
+    resident: u64,
+    /// In 4096ths of a page, so that a share of a page is exact enough.
+    proportional: u64,
+    proportional_dirty: u64,
+    shared_clean: u64,
+    shared_dirty: u64,
+    private_clean: u64,
+    private_dirty: u64,
+    referenced: u64,
+    anonymous: u64,
+    lazily_free: u64,
+    large: u64,
+    swapped: u64,
+}
+
+impl PageSums {
+    fn of(area: &Area, space: &Space, store: &Store) -> Self {
+        let mut sums = Self::default();
+        let mut cursor = space.tables.cursor(area.pages);
+        while let Some(met) = cursor.next() {
+            match met.entry {
+                Entry::Leaf(leaf) if leaf.origin != Origin::Zero => sums.add(&met, leaf, store),
+                Entry::Swapped(_) => sums.swapped += 1,
+                _ => {}
+            }
+        }
+        sums
+    }
+
+    fn add(&mut self, met: &Mapped, leaf: Leaf, store: &Store) {
+        let pages = met.page_count();
+        let is_own = leaf.origin == Origin::Anonymous;
+        // The page cache has a share of its own, which does not make a page shared.
+        let mappers = u64::from(store.frames.count(leaf.pfn)) - u64::from(!is_own);
+        let counter = match (mappers > 1, leaf.dirty) {
+            (true, false) => &mut self.shared_clean,
+            (true, true) => &mut self.shared_dirty,
+            (false, false) => &mut self.private_clean,
+            (false, true) => &mut self.private_dirty,
+        };
+        *counter += pages;
+        self.resident += pages;
+        self.proportional += pages * PAGE_BYTES / mappers;
+        self.proportional_dirty += if leaf.dirty { pages * PAGE_BYTES / mappers } else { 0 };
+        self.referenced += if leaf.accessed { pages } else { 0 };
+        self.anonymous += if is_own { pages } else { 0 };
+        self.lazily_free += if is_own && !leaf.dirty { pages } else { 0 };
+        self.large += if met.level > 1 { pages } else { 0 };
+    }
+
+    fn lines(&self, area: &Area) -> Vec<(&'static str, u64)> {
+        let kb = |pages: u64| pages * KB_PER_PAGE;
+        let locked = if area.traits.is_locked() { self.proportional / 1024 } else { 0 };
+        vec![
+            ("Size", kb(area.pages.count())),
+            ("KernelPageSize", KB_PER_PAGE),
+            ("MMUPageSize", KB_PER_PAGE),
+            ("Rss", kb(self.resident)),
+            ("Pss", self.proportional / 1024),
+            ("Pss_Dirty", self.proportional_dirty / 1024),
+            ("Shared_Clean", kb(self.shared_clean)),
+            ("Shared_Dirty", kb(self.shared_dirty)),
+            ("Private_Clean", kb(self.private_clean)),
+            ("Private_Dirty", kb(self.private_dirty)),
+            ("Referenced", kb(self.referenced)),
+            ("Anonymous", kb(self.anonymous)),
+            ("KSM", 0),
+            ("LazyFree", kb(self.lazily_free)),
+            ("AnonHugePages", kb(self.large)),
+            ("ShmemPmdMapped", 0),
+            ("FilePmdMapped", 0),
+            ("Shared_Hugetlb", 0),
+            ("Private_Hugetlb", 0),
+            ("Swap", kb(self.swapped)),
+            ("SwapPss", kb(self.swapped)),
+            ("Locked", locked),
+        ]
+    }
+}
+
+/// The numbers of /proc/PID/statm, in pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Statm {
+    /// Pages of all areas.
+    pub size: u64,
+    /// Pages in RAM.
+    pub resident: u64,
+    /// Those of files and of shared memory.
+    pub shared: u64,
+    /// Pages of executable areas of files.
+    pub text: u64,
+    /// Pages of private writable areas and stacks.
+    pub data: u64,
+}
+
+impl Mm {
+    /// /proc/PID/smaps.
+    pub fn smaps_text(&self, id: SpaceId) -> String {
+        let space = self.space(id);
+        let mut text = String::new();
+        for area in space.areas.iter() {
+            text.push_str(&AreaInfo::of(area, space, &self.store).line());
+            for (name, kb) in PageSums::of(area, space, &self.store).lines(area) {
+                writeln!(text, "{:<16}{kb:>8} kB", format!("{name}:")).expect("a string takes all text");
+            }
+            let is_eligible = area.backing.is_anonymous() && area.traits.has(AreaTraits::HUGE);
+            writeln!(text, "THPeligible:    {:>8}", u64::from(is_eligible)).expect("a string takes all text");
+            writeln!(text, "VmFlags: {}", flags_of(area)).expect("a string takes all text");
+        }
+        text
+    }
+
+    /// The numbers of /proc/PID/statm.
+    pub fn statm(&self, id: SpaceId) -> Statm {
+        let space = self.space(id);
+        let pages = |picks: fn(&Area) -> bool| {
+            space.areas.iter().filter(|area| picks(area)).map(|area| area.pages.count()).sum::<u64>()
+        };
+        Statm {
+            size: space.areas.pages(),
+            resident: space.usage.resident_pages(),
+            shared: space.usage.object_pages,
+            text: pages(|area| area.perms.contains(Perms::EXECUTE) && !area.perms.contains(Perms::WRITE)),
+            data: pages(|area| area.is_data() || area.traits.has(AreaTraits::GROWS_DOWN)),
+        }
+    }
+
+    /// Bytes of locked areas.
+    pub fn locked_bytes(&self, id: SpaceId) -> u64 {
+        self.space(id).locked_bytes()
+    }
+
+    /// Bytes of page tables, the root not counted, as Linux counts them.
+    pub fn table_bytes(&self, id: SpaceId) -> u64 {
+        (self.space(id).tables.table_frames() - 1) * PAGE_BYTES
+    }
+
+    /// A page's word in /proc/PID/pagemap, with its frame number.
+    pub fn pagemap_word(&self, id: SpaceId, page: Page) -> u64 {
+        const SOFT_DIRTY: u64 = 1 << 55;
+        const EXCLUSIVE: u64 = 1 << 56;
+        const OBJECT: u64 = 1 << 61;
+        const SWAPPED: u64 = 1 << 62;
+        const PRESENT: u64 = 1 << 63;
+        let space = self.space(id);
+        let met = space.tables.mapped(page);
+        match met.entry {
+            Entry::Leaf(leaf) => {
+                let pfn = leaf.pfn + (page - met.page) as u32;
+                let is_own = leaf.origin == Origin::Anonymous;
+                let shares = self.store.frames.count(pfn);
+                let is_exclusive = is_own && shares == 1 || leaf.origin == Origin::Object && shares == 2;
+                let object = if leaf.origin == Origin::Object { OBJECT } else { 0 };
+                u64::from(pfn.get()) | PRESENT | SOFT_DIRTY | object | if is_exclusive { EXCLUSIVE } else { 0 }
+            }
+            Entry::Swapped(slot) => slot.get() << 5 | SWAPPED | SOFT_DIRTY,
+            Entry::Absent | Entry::Table { .. } => 0,
+        }
+    }
+}
+
+/// The letters of VmFlags.
+fn flags_of(area: &Area) -> String {
+    let has = |traits: AreaTraits| area.traits.has(traits);
+    let is_shared = area.backing.is_shared();
+    let letters = [
+        (area.perms.contains(Perms::READ), "rd"),
+        (area.perms.contains(Perms::WRITE), "wr"),
+        (area.perms.contains(Perms::EXECUTE), "ex"),
+        (is_shared, "sh"),
+        (area.may.contains(Perms::READ), "mr"),
+        (area.may.contains(Perms::WRITE), "mw"),
+        (area.may.contains(Perms::EXECUTE), "me"),
+        (is_shared, "ms"),
+        (has(AreaTraits::GROWS_DOWN), "gd"),
+        (area.traits.is_locked(), "lo"),
+        (has(AreaTraits::SEQUENTIAL), "sr"),
+        (has(AreaTraits::RANDOM), "rr"),
+        (has(AreaTraits::DONT_FORK), "dc"),
+        (has(AreaTraits::ACCOUNTED), "ac"),
+        (has(AreaTraits::NO_RESERVE), "nr"),
+        (has(AreaTraits::WIPE_ON_FORK), "wf"),
+        (has(AreaTraits::DONT_DUMP), "dd"),
+        (has(AreaTraits::HUGE), "hg"),
+        (has(AreaTraits::NO_HUGE), "nh"),
+        (has(AreaTraits::MERGEABLE), "mg"),
+    ];
+    letters.iter().filter(|(is_on, _)| *is_on).fold(String::new(), |text, (_, letters)| text + letters + " ")
+}
