@@ -1,0 +1,450 @@
+//! The few host instructions that the translator adds, as bytes (SDM vol. 2).
+//!
+//! Everything that belongs to the virtual CPU is addressed through `gs`, by displacement or by one register and a
+//! displacement.
+
+use crate::context::Slot;
+
+/// A host register number as instructions encode it.
+pub type Reg = u8;
+
+pub const RAX: Reg = 0;
+pub const RCX: Reg = 1;
+pub const RDX: Reg = 2;
+pub const RSP: Reg = 4;
+pub const RBP: Reg = 5;
+
+/// A memory operand that is not the virtual CPU's: `[base + index * scale + disp]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mem {
+    pub base: Option<Reg>,
+    pub index: Option<Reg>,
+    /// 1, 2, 4 or 8.
+    pub scale: u8,
+    pub disp: i32,
+}
+
+/// Where in `gs` an operand lies: a displacement, or a register and a displacement.
+#[derive(Clone, Copy, Debug)]
+pub enum Gs {
+    At(i32),
+    Indexed(Reg, i32),
+}
+
+impl From<Slot> for Gs {
+    fn from(slot: Slot) -> Self {
+        Gs::At(slot.offset())
+    }
+}
+
+/// The width of an integer operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Width {
+    B32,
+    B64,
+}
+
+/// Bytes under construction for a place in the code cache.
+pub struct Assembler {
+    bytes: Vec<u8>,
+    /// The host address of the first byte.
+    origin: u64,
+}
+
+impl Assembler {
+    pub fn new(buffer: Vec<u8>, origin: u64) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
+        Self { bytes, origin }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The offset of the next byte from the origin.
+    pub fn here(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// The host address of the next byte.
+    pub fn address(&self) -> u64 {
+        self.origin + self.bytes.len() as u64
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn dword(&mut self, value: i32) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    /// `mov to, from`.
+    pub fn mov(&mut self, width: Width, to: Reg, from: Reg) {
+        self.rex(width, from, 0, to);
+        self.raw(&[0x89, 0xc0 | (from & 7) << 3 | to & 7]);
+    }
+
+    /// `mov to, value` in the shortest form that leaves the flags alone.
+    pub fn mov_imm(&mut self, to: Reg, value: u64) {
+        if let Ok(value) = u32::try_from(value) {
+            self.rex(Width::B32, 0, 0, to);
+            self.raw(&[0xb8 | to & 7]);
+            self.raw(&value.to_le_bytes());
+        } else if i64::from(value as i32) as u64 == value {
+            self.rex(Width::B64, 0, 0, to);
+            self.raw(&[0xc7, 0xc0 | to & 7]);
+            self.dword(value as i32);
+        } else {
+            self.rex(Width::B64, 0, 0, to);
+            self.raw(&[0xb8 | to & 7]);
+            self.raw(&value.to_le_bytes());
+        }
+    }
+
+    /// `lea to, [mem]`; with 32 bits the sum is truncated and zero-extended.
+    pub fn lea(&mut self, width: Width, to: Reg, mem: Mem) {
+        self.mem_op(width, 0x8d, to, mem);
+    }
+
+    /// `mov to, [at]`, 64 bits.
+    pub fn load(&mut self, to: Reg, at: Reg) {
+        self.mem_op(Width::B64, 0x8b, to, plain(at));
+    }
+
+    /// `mov [at], from`, 64 bits.
+    pub fn store(&mut self, at: Reg, from: Reg) {
+        self.mem_op(Width::B64, 0x89, from, plain(at));
+    }
+
+    /// `mov qword [at], value`, sign-extended.
+    pub fn store_imm(&mut self, at: Reg, value: i32) {
+        self.mem_op(Width::B64, 0xc7, 0, plain(at));
+        self.dword(value);
+    }
+
+    /// `mov to, gs:[..]`.
+    pub fn load_gs(&mut self, width: Width, to: Reg, from: impl Into<Gs>) {
+        self.gs_op(width, 0x8b, to, from.into());
+    }
+
+    /// `mov gs:[..], from`.
+    pub fn store_gs(&mut self, width: Width, to: impl Into<Gs>, from: Reg) {
+        self.gs_op(width, 0x89, from, to.into());
+    }
+
+    /// `mov dword gs:[..], value`.
+    pub fn store_gs_imm(&mut self, to: impl Into<Gs>, value: u32) {
+        self.gs_op(Width::B32, 0xc7, 0, to.into());
+        self.raw(&value.to_le_bytes());
+    }
+
+    /// `add to, gs:[..]`, 64 bits.
+    pub fn add_gs(&mut self, to: Reg, from: impl Into<Gs>) {
+        self.gs_op(Width::B64, 0x03, to, from.into());
+    }
+
+    /// `cmp left, gs:[..]`, 64 bits.
+    pub fn cmp_gs(&mut self, left: Reg, right: impl Into<Gs>) {
+        self.gs_op(Width::B64, 0x3b, left, right.into());
+    }
+
+    /// `cmp gs:[..], value`, sign-extended.
+    pub fn cmp_gs_imm(&mut self, width: Width, left: impl Into<Gs>, value: i32) {
+        if let Ok(value) = i8::try_from(value) {
+            self.gs_op(width, 0x83, 7, left.into());
+            self.raw(&[value as u8]);
+        } else {
+            self.gs_op(width, 0x81, 7, left.into());
+            self.dword(value);
+        }
+    }
+
+    /// `sub dword gs:[..], 1`.
+    pub fn decrement_gs(&mut self, at: impl Into<Gs>) {
+        self.gs_op(Width::B32, 0x83, 5, at.into());
+        self.raw(&[1]);
+    }
+
+    /// `jmp gs:[..]`.
+    pub fn jmp_gs(&mut self, to: impl Into<Gs>) {
+        // An indirect jump is 64 bits wide without REX.W.
+        self.gs_op(Width::B32, 0xff, 4, to.into());
+    }
+
+    /// `push qword gs:[..]` or, with `/0` of opcode 8F, `pop`.
+    pub fn push_gs(&mut self, from: impl Into<Gs>) {
+        self.gs_op(Width::B32, 0xff, 6, from.into());
+    }
+
+    pub fn pop_gs(&mut self, to: impl Into<Gs>) {
+        self.gs_op(Width::B32, 0x8f, 0, to.into());
+    }
+
+    /// `ldmxcsr gs:[..]`.
+    pub fn ldmxcsr_gs(&mut self, from: impl Into<Gs>) {
+        self.gs_op_0f(0xae, 2, from.into());
+    }
+
+    /// `stmxcsr gs:[..]`.
+    pub fn stmxcsr_gs(&mut self, to: impl Into<Gs>) {
+        self.gs_op_0f(0xae, 3, to.into());
+    }
+
+    /// `vmovdqu ymm, gs:[..]`.
+    pub fn load_ymm_gs(&mut self, ymm: u8, from: i32) {
+        self.vex_gs(0x6f, ymm, from);
+    }
+
+    /// `vmovdqu gs:[..], ymm`.
+    pub fn store_ymm_gs(&mut self, to: i32, ymm: u8) {
+        self.vex_gs(0x7f, ymm, to);
+    }
+
+    /// `movups xmm, gs:[..]` (0x10) or the store (0x11), for hosts without AVX.
+    pub fn load_xmm_gs(&mut self, xmm: u8, from: i32) {
+        self.xmm_gs(0x10, xmm, from);
+    }
+
+    pub fn store_xmm_gs(&mut self, to: i32, xmm: u8) {
+        self.xmm_gs(0x11, xmm, to);
+    }
+
+    /// `shr reg, count`, 32 bits.
+    pub fn shr32(&mut self, reg: Reg, count: u8) {
+        self.rex(Width::B32, 0, 0, reg);
+        self.raw(&[0xc1, 0xe8 | reg & 7, count]);
+    }
+
+    /// `shl reg, count`, 32 bits.
+    pub fn shl32(&mut self, reg: Reg, count: u8) {
+        self.rex(Width::B32, 0, 0, reg);
+        self.raw(&[0xc1, 0xe0 | reg & 7, count]);
+    }
+
+    /// `and reg, mask`, 32 bits.
+    pub fn and32(&mut self, reg: Reg, mask: u32) {
+        self.alu_imm(Width::B32, 4, reg, mask as i32);
+    }
+
+    /// `cmp reg, value`, 64 bits.
+    pub fn cmp(&mut self, reg: Reg, value: i32) {
+        self.alu_imm(Width::B64, 7, reg, value);
+    }
+
+    /// Saves SF, ZF, AF, PF, CF in AH and OF in AL; no flag changes.
+    pub fn flags_to_ax(&mut self) {
+        self.raw(&[0x9f, 0x0f, 0x90, 0xc0]); // lahf; seto al
+    }
+
+    /// The reverse of [`Assembler::flags_to_ax`]: 0x7f + 1 overflows, 0x7f + 0 does not.
+    pub fn ax_to_flags(&mut self) {
+        self.raw(&[0x04, 0x7f, 0x9e]); // add al, 0x7f; sahf
+    }
+
+    /// `jmp target`, rel32; returns the offset of the displacement.
+    pub fn jmp(&mut self, target: u64) -> u32 {
+        self.raw(&[0xe9]);
+        self.rel32(target)
+    }
+
+    /// `jcc target`, rel32, with the condition code of the opcode's low nibble; returns the offset of the displacement.
+    pub fn jcc(&mut self, condition: u8, target: u64) -> u32 {
+        self.raw(&[0x0f, 0x80 | condition]);
+        self.rel32(target)
+    }
+
+    /// A short forward jump (opcode `EB`, `E3` for jrcxz, `70 | cc`); returns what [`Assembler::bind_short`] takes.
+    pub fn short(&mut self, opcode: u8) -> u32 {
+        self.raw(&[opcode, 0]);
+        self.here()
+    }
+
+    /// Makes a short jump land here.
+    pub fn bind_short(&mut self, jump: u32) {
+        let distance = self.here() - jump;
+        self.bytes[jump as usize - 1] = u8::try_from(distance).ok().filter(|&d| d < 128).expect("a short jump is short");
+    }
+
+    /// Makes the rel32 at `at` lead to an address.
+    pub fn patch_rel32(&mut self, at: u32, target: u64) {
+        let relative = rel32(self.origin + u64::from(at), target);
+        self.bytes[at as usize..at as usize + 4].copy_from_slice(&relative);
+    }
+
+    fn rel32(&mut self, target: u64) -> u32 {
+        let at = self.here();
+        let relative = rel32(self.address(), target);
+        self.raw(&relative);
+        at
+    }
+
+    fn alu_imm(&mut self, width: Width, operation: u8, reg: Reg, value: i32) {
+        self.rex(width, 0, 0, reg);
+        if let Ok(value) = i8::try_from(value) {
+            self.raw(&[0x83, 0xc0 | operation << 3 | reg & 7, value as u8]);
+        } else {
+            self.raw(&[0x81, 0xc0 | operation << 3 | reg & 7]);
+            self.dword(value);
+        }
+    }
+
+    /// A REX prefix where one is needed: W, and the fourth bits of the reg, index and base fields.
+    fn rex(&mut self, width: Width, reg: Reg, index: Reg, base: Reg) {
+        let w = u8::from(width == Width::B64) << 3;
+        let rex = w | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex != 0 {
+            self.raw(&[0x40 | rex]);
+        }
+    }
+
+    fn mem_op(&mut self, width: Width, opcode: u8, reg: Reg, mem: Mem) {
+        self.rex(width, reg, mem.index.unwrap_or(0), mem.base.unwrap_or(0));
+        self.raw(&[opcode]);
+        self.modrm(reg, mem);
+    }
+
+    /// ModRM, SIB and displacement (SDM vol. 2, tables 2-2 and 2-3).
+    fn modrm(&mut self, reg: Reg, mem: Mem) {
+        let field = (reg & 7) << 3;
+        let Some(base) = mem.base else {
+            // mod 00 with SIB base 101: index and a 32-bit displacement, no base.
+            self.raw(&[field | 4, scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | 5]);
+            self.dword(mem.disp);
+            return;
+        };
+        let (mode, disp_bytes) = match mem.disp {
+            0 if base & 7 != RBP => (0x00, 0),
+            -128..=127 => (0x40, 1),
+            _ => (0x80, 4),
+        };
+        if mem.index.is_some() || base & 7 == RSP {
+            self.raw(&[mode | field | 4, scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | base & 7]);
+        } else {
+            self.raw(&[mode | field | base & 7]);
+        }
+        let disp = mem.disp.to_le_bytes();
+        self.raw(&disp[..disp_bytes]);
+    }
+
+    fn gs_op(&mut self, width: Width, opcode: u8, reg: Reg, at: Gs) {
+        self.raw(&[0x65]);
+        self.rex(width, reg, 0, at.base());
+        self.raw(&[opcode]);
+        self.gs_modrm(reg, at);
+    }
+
+    fn gs_op_0f(&mut self, opcode: u8, reg: Reg, at: Gs) {
+        self.raw(&[0x65]);
+        self.rex(Width::B32, reg, 0, at.base());
+        self.raw(&[0x0f, opcode]);
+        self.gs_modrm(reg, at);
+    }
+
+    fn gs_modrm(&mut self, reg: Reg, at: Gs) {
+        let field = (reg & 7) << 3;
+        match at {
+            Gs::At(disp) => {
+                self.raw(&[field | 4, 0x25]);
+                self.dword(disp);
+            }
+            Gs::Indexed(base, disp) => {
+                self.raw(&[0x80 | field | base & 7]);
+                if base & 7 == RSP {
+                    self.raw(&[0x24]);
+                }
+                self.dword(disp);
+            }
+        }
+    }
+
+    /// VEX.256.F3.0F (SDM vol. 2, 2.3.5): R inverted, vvvv unused, L 1, pp 2.
+    fn vex_gs(&mut self, opcode: u8, ymm: u8, disp: i32) {
+        self.raw(&[0x65, 0xc5, if ymm < 8 { 0xfe } else { 0x7e }, opcode]);
+        self.gs_modrm(ymm, Gs::At(disp));
+    }
+
+    fn xmm_gs(&mut self, opcode: u8, xmm: u8, disp: i32) {
+        self.gs_op_0f(opcode, xmm, Gs::At(disp));
+    }
+}
+
+impl Gs {
+    fn base(self) -> Reg {
+        match self {
+            Gs::At(_) => 0,
+            Gs::Indexed(base, _) => base,
+        }
+    }
+}
+
+/// `[at]`.
+pub fn plain(at: Reg) -> Mem {
+    Mem { base: Some(at), index: None, scale: 1, disp: 0 }
+}
+
+/// The rel32 that, lying at host address `at`, leads to `target`.
+pub fn rel32(at: u64, target: u64) -> [u8; 4] {
+    let distance = target.wrapping_sub(at + 4) as i64;
+    i32::try_from(distance).expect("the code cache is smaller than 2 GiB").to_le_bytes()
+}
+
+fn scale_bits(scale: u8) -> u8 {
+    scale.trailing_zeros() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+
+    fn text(emit: impl Fn(&mut Assembler)) -> String {
+        let mut asm = Assembler::new(Vec::new(), 0x1000);
+        emit(&mut asm);
+        let mut decoder = Decoder::with_ip(64, asm.bytes(), 0x1000, DecoderOptions::NONE);
+        let mut out = String::new();
+        while decoder.can_decode() {
+            let instruction = decoder.decode();
+            if !out.is_empty() {
+                out.push_str("; ");
+            }
+            NasmFormatter::new().format(&instruction, &mut out);
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_emitted_is_what_is_meant() {
+        for r in 0..16u8 {
+            if r == RSP {
+                continue;
+            }
+            let name = iced_x86::Register::RAX + u32::from(r);
+            let name = format!("{name:?}").to_lowercase();
+            assert_eq!(text(|a| a.load(r, r)), format!("mov {name},[{name}]"));
+            assert_eq!(text(|a| a.add_gs(r, Gs::Indexed(r, 0x40))), format!("add {name},[gs:{name}+40h]"));
+            assert_eq!(text(|a| a.load_gs(Width::B64, r, Gs::At(0x40))), format!("mov {name},[gs:40h]"));
+            assert_eq!(text(|a| a.cmp(r, 4088)), format!("cmp {name},0FF8h"));
+            assert_eq!(
+                text(|a| a.lea(Width::B64, r, Mem { base: Some(RSP), index: Some(r), scale: 4, disp: 8 })),
+                format!("lea {name},[rsp+{name}*4+8]")
+            );
+        }
+        assert_eq!(text(|a| a.lea(Width::B64, 3, Mem { base: None, index: Some(9), scale: 8, disp: 8 })), "lea rbx,[r9*8+8]");
+        assert_eq!(text(|a| a.store_imm(13, -1)), "mov qword [r13],0FFFFFFFFFFFFFFFFh");
+        assert_eq!(text(|a| a.store_gs_imm(Gs::At(16), 7)), "mov dword [gs:10h],7");
+        assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
+        assert_eq!(text(|a| a.jmp_gs(Gs::Indexed(2, 8))), "jmp qword [gs:rdx+8]");
+        assert_eq!(text(|a| a.load_ymm_gs(9, 32)), "vmovdqu ymm9,[gs:20h]");
+        assert_eq!(text(|a| a.store_ymm_gs(32, 3)), "vmovdqu [gs:20h],ymm3");
+        assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");
+        assert_eq!(text(|a| a.push_gs(Gs::At(8))), "push qword [gs:8]");
+        assert_eq!(text(|a| a.mov_imm(8, u64::MAX)), "mov r8,0FFFFFFFFFFFFFFFFh");
+        assert_eq!(text(|a| { a.jmp(0x1005); }), "jmp 0000000000001005h");
+    }
+}

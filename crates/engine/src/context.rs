@@ -1,0 +1,153 @@
+//! The save area of a [`CpuView`]: what each word of it holds while generated code runs.
+//!
+//! Generated code addresses it through `gs`; the rest of the engine through [`Slot`]s.
+
+use addr::PAGE_BYTES;
+use mmu::{CpuView, TlbTable};
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
+
+/// One named word of the save area.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot(usize);
+
+impl Slot {
+    /// The guest's value of a parked register: one that the host register does not hold at the moment.
+    pub const fn parked(register: u8) -> Self {
+        Self(register as usize)
+    }
+
+    /// A host register as it was when generated code was left, or as it is to be when it is entered.
+    pub const fn raw(register: u8) -> Self {
+        Self(16 + register as usize)
+    }
+
+    /// The host's stack pointer.
+    pub const HOST_RSP: Self = Self(32);
+    /// Why generated code was left: an [`crate::block::Reason`], 32 bits.
+    pub const REASON: Self = Self(33);
+    /// The host flags at that moment.
+    pub const RAW_FLAGS: Self = Self(34);
+    /// The guest's MXCSR, 32 bits.
+    pub const GUEST_MXCSR: Self = Self(35);
+    /// The host's MXCSR, 32 bits.
+    pub const HOST_MXCSR: Self = Self(36);
+    /// Where generated code is entered.
+    pub const TARGET: Self = Self(37);
+    /// Parked arithmetic flags: AH and AL as `lahf; seto al` leave them.
+    pub const FLAGS: Self = Self(38);
+    /// The guest's FS base.
+    pub const FS_BASE: Self = Self(39);
+    /// The guest's GS base.
+    pub const GS_BASE: Self = Self(40);
+    /// Lookups until the next one fails by order of `--chaos`.
+    pub const CHAOS: Self = Self(41);
+    /// Instructions counted.
+    pub const COUNT: Self = Self(42);
+    /// A word for a moment's use.
+    pub const SCRATCH: Self = Self(43);
+    /// Non-zero after a block with x87 or MMX instructions.
+    pub const X87_USED: Self = Self(44);
+    /// The host address where a host signal hit generated code.
+    pub const TRAP_ADDRESS: Self = Self(45);
+    /// The number of that signal, and its code in the upper half.
+    pub const TRAP_SIGNAL: Self = Self(46);
+    /// Where the accesses of a prepared instruction go: two host addresses.
+    pub const fn prepared(access: usize) -> Self {
+        Self(48 + access)
+    }
+
+    /// The displacement from `gs`.
+    pub const fn offset(self) -> i32 {
+        (offset_of!(CpuView, save) + self.0 * 8) as i32
+    }
+
+    /// Reads it.
+    pub fn get(self, view: &CpuView) -> u64 {
+        view.save[self.0].load(Ordering::Relaxed)
+    }
+
+    /// Writes it.
+    pub fn set(self, view: &CpuView, value: u64) {
+        view.save[self.0].store(value, Ordering::Relaxed);
+    }
+}
+
+/// First word of the vector registers: four words each.
+const YMM: usize = 64;
+/// First word of the bounce buffers, aligned to 64 bytes.
+const BOUNCE: usize = 256;
+/// Words of one bounce buffer: an FXSAVE image at any offset in a cache line.
+const BOUNCE_WORDS: usize = (512 + 64) / 8;
+/// First word of the jump cache: pairs of guest address and host address.
+const JUMP_CACHE: usize = 1024;
+/// Entries of the jump cache; a power of two.
+pub const JUMP_CACHE_ENTRIES: usize = 2048;
+
+/// The displacement of a vector register from `gs`.
+pub fn ymm_offset(register: u8) -> i32 {
+    Slot(YMM + usize::from(register) * 4).offset()
+}
+
+/// The word of a vector register.
+pub fn ymm_slot(register: usize, quadword: usize) -> Slot {
+    Slot(YMM + register * 4 + quadword)
+}
+
+/// The displacement of the jump cache from `gs`.
+pub fn jump_cache_offset() -> i32 {
+    Slot(JUMP_CACHE).offset()
+}
+
+/// Makes a guest address lead to a host address.
+pub fn fill_jump_cache(view: &CpuView, rip: u64, host: u64) {
+    let index = JUMP_CACHE + (rip as usize & (JUMP_CACHE_ENTRIES - 1)) * 2;
+    Slot(index).set(view, rip);
+    Slot(index + 1).set(view, host);
+}
+
+/// Empties the entry of a guest address, if it has one.
+pub fn drop_from_jump_cache(view: &CpuView, rip: u64) {
+    let index = JUMP_CACHE + (rip as usize & (JUMP_CACHE_ENTRIES - 1)) * 2;
+    if Slot(index).get(view) == rip {
+        Slot(index).set(view, unused_rip(rip as usize));
+    }
+}
+
+/// Empties the jump cache.
+pub fn flush_jump_cache(view: &CpuView) {
+    for index in 0..JUMP_CACHE_ENTRIES {
+        Slot(JUMP_CACHE + index * 2).set(view, unused_rip(index));
+    }
+}
+
+/// An address that uses another entry.
+fn unused_rip(index: usize) -> u64 {
+    ((index & (JUMP_CACHE_ENTRIES - 1)) ^ 1) as u64
+}
+
+/// The displacement of a software-TLB table from `gs`.
+pub fn tlb_offset(table: TlbTable) -> i32 {
+    (match table {
+        TlbTable::Read => offset_of!(CpuView, read),
+        TlbTable::Write => offset_of!(CpuView, write),
+        TlbTable::StackRead => offset_of!(CpuView, stack_read),
+        TlbTable::StackWrite => offset_of!(CpuView, stack_write),
+    }) as i32
+}
+
+/// The displacement of the kick word from `gs`.
+pub fn kick_offset() -> i32 {
+    offset_of!(CpuView, kick) as i32
+}
+
+/// The bounce buffer of a prepared access: the slots from the one that holds byte 0 of the buffer, which lies on a
+/// cache line.
+pub fn bounce_address(view: &CpuView, access: usize) -> u64 {
+    let base = std::ptr::from_ref(view) as u64 + Slot(BOUNCE + access * BOUNCE_WORDS).offset() as u64;
+    base.next_multiple_of(64)
+}
+
+const _: () = assert!(BOUNCE + 2 * BOUNCE_WORDS + 8 < JUMP_CACHE);
+const _: () = assert!(JUMP_CACHE + JUMP_CACHE_ENTRIES * 2 <= mmu::SAVE_WORDS);
+const _: () = assert!(PAGE_BYTES == 4096, "the lookup compares with 4096");
