@@ -1,0 +1,318 @@
+//! What the engine remembers of the code it has made.
+
+use addr::{Access, Page, Pfn, VirtAddr};
+use mmu::TlbTable;
+
+/// The number of a block in the code cache.
+pub type BlockId = u32;
+
+/// Why generated code was left: a kind in the upper four bits and a number in the others, stored by the cold path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// A lookup in the software TLB failed, at this [`Site`].
+    Miss(u32),
+    /// A direct jump leads to a block that is not linked yet: this [`Link`].
+    Link(u32),
+    /// An indirect jump found nothing in the jump cache; RCX holds the target.
+    Indirect,
+    /// Somebody kicked; at the head of this block.
+    Kick(BlockId),
+    /// An instruction that is executed by hand: this [`Helper`].
+    Helper(u32),
+    /// A prepared instruction has been executed: this block.
+    Commit(BlockId),
+    /// A host signal hit generated code.
+    Trap,
+    /// A lookup failed by order of `--chaos`, at this [`Site`].
+    Chaos(u32),
+}
+
+impl Reason {
+    const SHIFT: u32 = 28;
+    const NUMBER: u32 = (1 << Self::SHIFT) - 1;
+
+    /// Most numbers of each kind there can be.
+    pub const LIMIT: u32 = Self::NUMBER;
+
+    pub fn encode(self) -> u32 {
+        let (kind, number) = match self {
+            Self::Miss(site) => (0, site),
+            Self::Link(link) => (1, link),
+            Self::Indirect => (2, 0),
+            Self::Kick(block) => (3, block),
+            Self::Helper(helper) => (4, helper),
+            Self::Commit(block) => (5, block),
+            Self::Trap => (6, 0),
+            Self::Chaos(site) => (7, site),
+        };
+        kind << Self::SHIFT | number
+    }
+
+    pub fn decode(word: u32) -> Self {
+        let number = word & Self::NUMBER;
+        match word >> Self::SHIFT {
+            0 => Self::Miss(number),
+            1 => Self::Link(number),
+            2 => Self::Indirect,
+            3 => Self::Kick(number),
+            4 => Self::Helper(number),
+            5 => Self::Commit(number),
+            6 => Self::Trap,
+            _ => Self::Chaos(number),
+        }
+    }
+}
+
+/// Where the guest's arithmetic flags are at some point of generated code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flags {
+    /// In the host's flags; or nobody reads them before they are written again.
+    InCpu,
+    /// In [`crate::context::Slot::FLAGS`].
+    Parked,
+}
+
+/// Where the guest's registers are at some point of generated code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// Bit r: register r is in its parked slot, and the host register is scratch.
+    pub parked: u16,
+    /// The arithmetic flags.
+    pub flags: Flags,
+}
+
+/// A base in an [`Address`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Segment {
+    /// DS, ES, CS, SS: base zero.
+    Flat,
+    /// FS.
+    Fs,
+    /// GS.
+    Gs,
+}
+
+/// How an effective address is computed (SDM vol. 1, 3.7.5), from the registers before the instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Address {
+    pub base: Option<u8>,
+    pub index: Option<u8>,
+    /// 1, 2, 4 or 8.
+    pub scale: u8,
+    pub segment: Segment,
+    /// Address size: true arithmetic is modulo 2^32 when `narrow`.
+    pub narrow: Narrow,
+    /// The displacement, or the whole address when there is neither base nor index.
+    pub disp: i64,
+}
+
+/// The address size of an operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Narrow {
+    /// 64 bits.
+    No,
+    /// 32 bits: prefix 67.
+    Yes,
+}
+
+impl Address {
+    /// `[base + disp]`.
+    pub fn based(base: u8, disp: i64) -> Self {
+        Self { base: Some(base), index: None, scale: 1, segment: Segment::Flat, narrow: Narrow::No, disp }
+    }
+
+    /// A constant.
+    pub fn constant(value: u64) -> Self {
+        Self { base: None, index: None, scale: 1, segment: Segment::Flat, narrow: Narrow::No, disp: value as i64 }
+    }
+
+    /// The address, when it depends on nothing.
+    pub fn as_constant(&self) -> Option<u64> {
+        let plain = self.base.is_none() && self.index.is_none() && self.segment == Segment::Flat;
+        plain.then_some(match self.narrow {
+            Narrow::No => self.disp as u64,
+            Narrow::Yes => u64::from(self.disp as u32),
+        })
+    }
+
+    /// The address for these registers.
+    pub fn evaluate(&self, gpr: impl Fn(u8) -> u64, fs_base: u64, gs_base: u64) -> VirtAddr {
+        let base = self.base.map_or(0, &gpr);
+        let index = self.index.map_or(0, &gpr).wrapping_mul(u64::from(self.scale));
+        let mut sum = base.wrapping_add(index).wrapping_add(self.disp as u64);
+        if self.narrow == Narrow::Yes {
+            sum = u64::from(sum as u32);
+        }
+        VirtAddr::new(sum.wrapping_add(match self.segment {
+            Segment::Flat => 0,
+            Segment::Fs => fs_base,
+            Segment::Gs => gs_base,
+        }))
+    }
+}
+
+/// How an instruction uses its memory operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// Loads.
+    Load,
+    /// Stores.
+    Store,
+    /// Loads and stores, or stores on a condition.
+    Modify,
+}
+
+impl Use {
+    /// What the page must allow.
+    pub fn access(self) -> Access {
+        match self {
+            Self::Load => Access::Read,
+            Self::Store | Self::Modify => Access::Write,
+        }
+    }
+}
+
+/// A place in generated code where guest memory is accessed.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    pub block: BlockId,
+    /// Which instruction of the block.
+    pub instruction: u8,
+    pub table: TlbTable,
+    pub usage: Use,
+    /// The register that holds the address and then the host address.
+    pub pointer: u8,
+    /// Bytes accessed.
+    pub bytes: u16,
+    pub placement: Placement,
+    pub address: Address,
+    /// Host offset in the code cache where the lookup starts, the pointer register holding the effective address.
+    pub lookup: u32,
+    /// Host offset just after the lookup, the pointer register holding a host address.
+    pub found: u32,
+}
+
+/// A direct jump from block to block.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The block that jumps.
+    pub from: BlockId,
+    /// Where to.
+    pub target: VirtAddr,
+    /// Host offset of the jump's rel32.
+    pub jump: u32,
+    /// Host offset of the cold path that it leads to while it is not linked.
+    pub cold: u32,
+    /// Which entry of the target it takes.
+    pub entry: Entry,
+}
+
+/// Which entry of a block a jump takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// Past the safepoint: the jump leads forward.
+    Body,
+    /// The safepoint: the jump leads backward, or nobody knows.
+    Safepoint,
+}
+
+/// An instruction that is executed by hand; the block ends with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Helper {
+    pub block: BlockId,
+    pub instruction: u8,
+    pub placement: Placement,
+}
+
+/// A mark at each instruction of a block: what a host signal in it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Offset of its first host byte in the block.
+    pub host: u32,
+    /// Offset of its first guest byte in the block.
+    pub guest: u16,
+    /// Where the registers are when the instruction itself executes.
+    pub placement: Placement,
+}
+
+/// A translated block.
+pub struct Block {
+    /// Its first instruction.
+    pub rip: VirtAddr,
+    /// Bytes of its instructions.
+    pub guest_bytes: u32,
+    /// Host offset in the code cache of the safepoint.
+    pub host: u32,
+    /// Host offset of the first instruction's code.
+    pub body: u32,
+    /// Host offset past its last byte.
+    pub host_end: u32,
+    /// Host offset of the entry for indirect jumps, once one was needed.
+    pub indirect: Option<u32>,
+    /// Whether somebody reads the flags it is entered with.
+    pub flags_live: Liveness,
+    /// Instructions.
+    pub marks: Box<[Mark]>,
+    /// The frames whose bytes it depends on, and the pages they were seen at.
+    pub sources: Box<[(Page, Pfn)]>,
+    /// The numbers of the links that lead here.
+    pub incoming: Vec<u32>,
+    /// Which space's code map it belongs to.
+    pub map: u64,
+    /// What its bytes were, kept for `--verify-code`.
+    pub source_bytes: Option<Box<[u8]>>,
+    /// The first of its sites; only a prepared block, which has at most two, needs them.
+    pub sites: std::ops::Range<u32>,
+}
+
+/// Whether a value is read before it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Liveness {
+    Live,
+    Dead,
+}
+
+impl Block {
+    /// The instruction whose host code contains the byte at an offset from the block's first host byte.
+    pub fn mark_at(&self, host: u32) -> Option<&Mark> {
+        let after = self.marks.partition_point(|mark| mark.host <= host);
+        self.marks.get(after.checked_sub(1)?)
+    }
+
+    /// The address of one of its instructions.
+    pub fn instruction_address(&self, instruction: u8) -> VirtAddr {
+        self.rip + u64::from(self.marks[usize::from(instruction)].guest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_survive_their_word() {
+        for reason in [
+            Reason::Miss(0),
+            Reason::Link(Reason::LIMIT),
+            Reason::Indirect,
+            Reason::Kick(7),
+            Reason::Helper(1),
+            Reason::Commit(2),
+            Reason::Trap,
+            Reason::Chaos(3),
+        ] {
+            assert_eq!(Reason::decode(reason.encode()), reason);
+        }
+    }
+
+    #[test]
+    fn effective_addresses_wrap_at_their_size() {
+        let mut address = Address { index: Some(1), scale: 8, ..Address::based(0, -8) };
+        let gpr = |r: u8| [u64::MAX, 2][usize::from(r)];
+        assert_eq!(address.evaluate(gpr, 0, 0), VirtAddr::new(7));
+        address.narrow = Narrow::Yes;
+        address.segment = Segment::Fs;
+        assert_eq!(address.evaluate(gpr, 0x100, 0), VirtAddr::new(0x107));
+        assert_eq!(Address::based(0, -16).evaluate(|_| 0, 0, 0), VirtAddr::new(0u64.wrapping_sub(16)));
+    }
+}

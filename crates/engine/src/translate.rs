@@ -1,0 +1,201 @@
+//! From guest instructions to a block of host code.
+//!
+//! A block is a straight run of instructions: it goes on past forward conditional jumps, which leave it sideways, and
+//! ends at any other jump, at an instruction that is done by hand, at the end of its page, or when it is long enough.
+//! ```text
+//! host:   safepoint           kicked? -> leave          (backward and indirect jumps come here)
+//! body:   [count] instruction, instruction, ...         (forward jumps come here)
+//!         jump to the next block, or to the cold path that asks for it
+//! cold:   why generated code is left, one path a site   (out of the way of what usually runs)
+//! ```
+//! At `host`, `body` and every jump to another block all guest registers are in their host registers and the flags are
+//! in the host's, if anybody reads them. In between, the emitter knows where they are: [`crate::block::Placement`].
+
+mod control;
+mod emit;
+mod liveness;
+mod straight;
+
+use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
+use crate::asm::Assembler;
+use crate::block::{Block, BlockId, Helper, Link, Liveness, Site};
+use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
+use addr::VirtAddr;
+use emit::Emitter;
+use iced_x86::InstructionInfoFactory;
+
+/// Most instructions of a block.
+const LONGEST_BLOCK: usize = 64;
+
+/// How accesses to guest memory are made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AccessMode {
+    /// By a lookup in the software TLB.
+    Lookup,
+    /// Through host addresses that were prepared beforehand: one instruction, executed once, whose access crosses a
+    /// page or goes to translated code.
+    Prepared,
+}
+
+/// How far a block goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// As far as it can.
+    Superblock,
+    /// One instruction: the naive mode that optimisations are checked against.
+    Instruction,
+}
+
+/// What the translator is to emit besides the program itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Whether instructions are counted.
+    pub count: Count,
+    /// Whether lookups count down to one that fails.
+    pub chaos: Chaos,
+    /// How far blocks go.
+    pub extent: Extent,
+}
+
+/// Whether instructions are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Count {
+    Yes,
+    No,
+}
+
+/// Whether every Nth lookup fails by order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chaos {
+    Yes,
+    No,
+}
+
+/// Where the new block will lie, and the numbers its parts will have.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub block: BlockId,
+    pub first_site: u32,
+    pub first_link: u32,
+    pub first_helper: u32,
+    /// Host offset in the code cache, and the host address of it.
+    pub host: u32,
+    pub address: u64,
+    /// The host address of the exit stub.
+    pub exit: u64,
+    /// The number of the code map.
+    pub map: u64,
+}
+
+/// A block and its parts, ready to be put into the code cache.
+pub struct Translated {
+    pub block: Block,
+    pub code: Vec<u8>,
+    pub sites: Vec<Site>,
+    pub links: Vec<Link>,
+    pub helpers: Vec<Helper>,
+}
+
+/// Buffers and tables that outlive a translation.
+#[derive(Default)]
+pub struct Translator {
+    factory: InstructionInfoFactory,
+    instructions: Vec<Analysed>,
+    bytes: Vec<[u8; LONGEST_INSTRUCTION]>,
+    live: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Translator {
+    /// Translates the block at `rip`.
+    ///
+    /// # Errors
+    /// When its first instruction cannot be fetched.
+    pub fn translate(
+        &mut self,
+        source: &mut Source<'_>,
+        rip: VirtAddr,
+        mode: AccessMode,
+        plan: Plan,
+        place: Place,
+    ) -> Result<Translated, FetchRefused> {
+        self.read_block(source, rip, mode, plan)?;
+        self.compute_liveness(source, mode);
+        let buffer = std::mem::take(&mut self.buffer);
+        let emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, mode, plan, place, Assembler::new(buffer, place.address));
+        Ok(self.emit(emitter, source, rip, place))
+    }
+
+    /// Decodes and analyses the instructions of the block.
+    fn read_block(
+        &mut self,
+        source: &mut Source<'_>,
+        rip: VirtAddr,
+        mode: AccessMode,
+        plan: Plan,
+    ) -> Result<(), FetchRefused> {
+        self.instructions.clear();
+        self.bytes.clear();
+        let single = mode == AccessMode::Prepared || plan.extent == Extent::Instruction;
+        let mut at = rip;
+        loop {
+            let fetched = match source.fetch(at) {
+                Ok(fetched) => fetched,
+                Err(_) if !self.instructions.is_empty() => break,
+                Err(refused) => return Err(refused),
+            };
+            let analysed = match (decode(fetched.bytes(), at), fetched.cut) {
+                (Some(instruction), _) => analyse(&instruction, &mut self.factory),
+                (None, Some(refused)) if self.instructions.is_empty() => return Err(refused),
+                (None, Some(_)) => break,
+                (None, None) => Analysed::undecodable(at),
+            };
+            let mut bytes = [0; LONGEST_INSTRUCTION];
+            bytes[..fetched.bytes().len()].copy_from_slice(fetched.bytes());
+            self.bytes.push(bytes);
+            self.instructions.push(analysed);
+            at = analysed.next();
+            let loops_back = matches!(analysed.class, Class::Branch(_, target) if target <= analysed.rip);
+            let left_page = at.page() != rip.page();
+            if single || analysed.ends_block() || loops_back || left_page || self.instructions.len() == LONGEST_BLOCK {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, mut emitter: Emitter<'_>, source: &Source<'_>, rip: VirtAddr, place: Place) -> Translated {
+        let flags_live = if self.live[0] != 0 { Liveness::Live } else { Liveness::Dead };
+        emitter.safepoint(flags_live);
+        let body = emitter.asm.here();
+        emitter.count_block();
+        if self.instructions.iter().any(|i| i.x87 == UsesX87::Yes) {
+            emitter.note_x87();
+        }
+        for index in 0..self.instructions.len() {
+            emitter.instruction(index);
+        }
+        emitter.finish_block();
+        emitter.emit_cold();
+        let guest_bytes = self.instructions.iter().map(|i| u32::from(i.len)).sum();
+        let (asm, sites, links, helpers, marks) = emitter.into_parts();
+        let code = asm.bytes().to_vec();
+        self.buffer = asm.into_buffer();
+        let block = Block {
+            rip,
+            guest_bytes,
+            host: place.host,
+            body: place.host + body,
+            host_end: place.host + code.len() as u32,
+            indirect: None,
+            flags_live,
+            marks: marks.into_boxed_slice(),
+            sources: source.pages().into(),
+            incoming: Vec::new(),
+            map: place.map,
+            source_bytes: None,
+            sites: place.first_site..place.first_site + sites.len() as u32,
+        };
+        Translated { block, code, sites, links, helpers }
+    }
+}

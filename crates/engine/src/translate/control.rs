@@ -1,0 +1,169 @@
+//! Jumps, calls, returns, and the end of a block.
+
+use super::AccessMode;
+use super::emit::{CC_NOT_EQUAL, Emitter};
+use crate::analysis::{Class, Target};
+use crate::asm::{Gs, RAX, RCX, RDX, RSP, Reg, Width};
+use crate::block::{Address, Narrow, Reason, Use};
+use crate::context::{JUMP_CACHE_ENTRIES, jump_cache_offset};
+use addr::VirtAddr;
+
+/// What an indirect jump leaves parked: the flags pass through RAX, the target is in RCX, RDX is the index.
+pub const INDIRECT_PARKED: u16 = 1 << RAX | 1 << RCX | 1 << RDX;
+
+impl Emitter<'_> {
+    /// Emits an instruction that jumps or leaves.
+    pub fn control(&mut self) {
+        match self.current().class {
+            Class::Branch(condition, target) => self.branch(condition, target),
+            Class::CountBranch(opcode, narrow, target) => self.count_branch(opcode, narrow, target),
+            Class::Jump(target) => {
+                self.mark();
+                self.go_to(target);
+            }
+            Class::Call(target) => {
+                self.push_return_address(0);
+                self.go_to(target);
+            }
+            Class::JumpIndirect(target) => {
+                self.load_target(target);
+                self.mark();
+                self.jump_through_cache();
+            }
+            Class::CallIndirect(target) => {
+                self.load_target(target);
+                self.push_return_address(1 << RCX);
+                self.jump_through_cache();
+            }
+            Class::Return(extra) => {
+                self.load_target(Target::Memory(Address::based(RSP, 0)));
+                self.mark();
+                self.move_stack_pointer(8 + i32::from(extra));
+                self.jump_through_cache();
+            }
+            _ => {
+                self.mark();
+                self.leave_for_helper();
+            }
+        }
+    }
+
+    /// Ends a block whose last instruction does not jump.
+    pub fn finish_block(&mut self) {
+        if self.mode == AccessMode::Prepared && !self.current().ends_block() {
+            self.unpark_flags(0);
+            self.unpark_all();
+            self.leave(self.commit());
+            return;
+        }
+        match self.current().class {
+            Class::Branch(..) => self.link(self.current().next()),
+            _ if self.current().ends_block() => {}
+            _ => self.go_to(self.current().next()),
+        }
+    }
+
+    fn branch(&mut self, condition: u8, target: VirtAddr) {
+        self.unpark_flags(0);
+        if self.index + 1 == self.instructions.len() {
+            self.unpark_all();
+            self.mark();
+            self.link_if(condition, target);
+        } else {
+            self.mark();
+            self.side_exit(condition, target);
+        }
+    }
+
+    /// `jrcxz` and `loop` reach only 127 bytes, so they jump over a jump.
+    fn count_branch(&mut self, opcode: u8, narrow: Narrow, target: VirtAddr) {
+        self.flags_before_link();
+        self.unpark_all();
+        self.mark();
+        if narrow == Narrow::Yes {
+            self.asm.raw(&[0x67]);
+        }
+        let taken = self.asm.short(opcode);
+        self.link(self.current().next());
+        self.asm.bind_short(taken);
+        self.link(target);
+    }
+
+    /// Goes on at a constant address.
+    fn go_to(&mut self, target: VirtAddr) {
+        if self.live[self.index + 1] != 0 {
+            self.unpark_flags(0);
+        }
+        self.unpark_all();
+        self.link(target);
+    }
+
+    fn flags_before_link(&mut self) {
+        if self.live[self.index] != 0 {
+            self.unpark_flags(0);
+        }
+    }
+
+    /// Stores the address after the call; `busy` registers hold something that is needed.
+    fn push_return_address(&mut self, busy: u16) {
+        self.prepare(0);
+        let pointer = self.scratch(busy);
+        let index = self.scratch(busy | 1 << pointer);
+        self.lookup(Address::based(RSP, -8), Use::Store, 8, pointer, index);
+        self.mark();
+        let value = self.current().next().get();
+        match i32::try_from(value as i64) {
+            Ok(value) => self.asm.store_imm(pointer, value),
+            Err(_) => {
+                self.asm.mov_imm(index, value);
+                self.asm.store(pointer, index);
+            }
+        }
+        self.move_stack_pointer(-8);
+    }
+
+    /// Loads the target of an indirect jump into RCX; the flags and RAX, RCX, RDX end up parked.
+    fn load_target(&mut self, target: Target) {
+        self.park_flags();
+        match target {
+            Target::Register(register) => {
+                self.park(RCX);
+                self.park(RDX);
+                if self.is_parked(register) {
+                    self.asm.load_gs(Width::B64, RCX, crate::context::Slot::parked(register));
+                } else {
+                    self.asm.mov(Width::B64, RCX, register);
+                }
+            }
+            Target::Memory(address) => {
+                self.unpark(Self::needs(&address));
+                self.park(RCX);
+                let index = self.index_register(&address);
+                self.lookup(address, Use::Load, 8, RCX, index);
+                self.asm.load(RCX, RCX);
+                self.park(RDX);
+            }
+        }
+    }
+
+    /// RDX, unless the address needs it.
+    fn index_register(&mut self, address: &Address) -> Reg {
+        if Self::needs(address) & 1 << RDX == 0 {
+            self.park(RDX);
+            return RDX;
+        }
+        self.scratch(Self::needs(address) | 1 << RCX)
+    }
+
+    /// Jumps to the block at the guest address in RCX, if the jump cache knows it.
+    fn jump_through_cache(&mut self) {
+        self.park(RAX);
+        self.unpark(!INDIRECT_PARKED);
+        self.asm.mov(Width::B32, RDX, RCX);
+        self.asm.and32(RDX, JUMP_CACHE_ENTRIES as u32 - 1);
+        self.asm.shl32(RDX, 4);
+        self.asm.cmp_gs(RCX, Gs::Indexed(RDX, jump_cache_offset()));
+        self.leave_if(CC_NOT_EQUAL, Reason::Indirect);
+        self.asm.jmp_gs(Gs::Indexed(RDX, jump_cache_offset() + 8));
+    }
+}

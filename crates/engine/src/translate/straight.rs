@@ -1,0 +1,159 @@
+//! Instructions that do not jump.
+
+use super::emit::{Emitter, bits};
+use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
+use crate::asm::{Mem, RBP, RSP, Reg, Width};
+use crate::block::{Address, Use};
+use crate::layout::{HighByte, Layout};
+
+/// Registers that can be named without a REX prefix.
+const LOW_REGISTERS: u16 = 0x00ff;
+
+impl Emitter<'_> {
+    /// Emits one instruction of the block.
+    pub fn instruction(&mut self, index: usize) {
+        self.index = index;
+        match self.current().class {
+            Class::Plain => self.plain(),
+            Class::Nothing => self.mark(),
+            Class::LoadAddress { to, value, bits } => self.load_address(to, value, bits),
+            Class::Memory(operand) => self.memory(operand),
+            Class::Moffs(operand) => self.moffs(operand),
+            Class::Push(pushed) => self.push(pushed),
+            Class::Pop(to) => self.pop(to),
+            Class::Leave => self.leave_frame(),
+            _ => self.control(),
+        }
+    }
+
+    fn plain(&mut self) {
+        self.flags_for_current(0);
+        self.unpark(self.current().reads);
+        self.mark();
+        let bytes = self.current_bytes();
+        self.asm.raw(bytes);
+        self.written(self.current().writes);
+    }
+
+    fn load_address(&mut self, to: Reg, value: u64, bits: u32) {
+        self.unpark(self.current().reads);
+        self.mark();
+        match bits {
+            64 => self.asm.mov_imm(to, value),
+            32 => self.asm.mov_imm(to, u64::from(value as u32)),
+            _ => {
+                // mov r16, imm16; the upper bits stay, so the register is in place.
+                self.unpark(1 << to);
+                self.asm.raw(&[0x66]);
+                if to >= 8 {
+                    self.asm.raw(&[0x41]);
+                }
+                self.asm.raw(&[0xb8 | to & 7]);
+                self.asm.raw(&(value as u16).to_le_bytes());
+            }
+        }
+        self.written(self.current().writes);
+    }
+
+    fn memory(&mut self, operand: Operand) {
+        let bytes = self.current_bytes();
+        self.access(operand, |emitter, pointer| {
+            let mut code = Vec::with_capacity(16);
+            Layout::of(bytes).with_base(pointer, &mut code);
+            emitter.asm.raw(&code);
+        });
+    }
+
+    /// `mov` A0 to A3 as 8A, 8B, 88, 89 with the accumulator in the reg field.
+    fn moffs(&mut self, operand: Operand) {
+        let bytes = self.current_bytes();
+        let opcode_at = bytes.len() - if bytes.contains(&0x67) && bytes.len() < 9 { 5 } else { 9 };
+        let mut equivalent: Vec<u8> = bytes[..opcode_at].iter().copied().filter(|byte| *byte != 0x67).collect();
+        equivalent.extend([[0x8a, 0x8b, 0x88, 0x89][usize::from(bytes[opcode_at] & 3)], 0]);
+        self.access(operand, |emitter, pointer| {
+            let mut code = Vec::with_capacity(16);
+            Layout::of(&equivalent).with_base(pointer, &mut code);
+            emitter.asm.raw(&code);
+        });
+    }
+
+    /// An access and the instruction that makes it.
+    fn access(&mut self, operand: Operand, instruction: impl FnOnce(&mut Self, Reg)) {
+        let current = self.current();
+        self.prepare(current.reads | Self::needs(&operand.address));
+        let encodable = if current.high_byte == HighByte::Yes { LOW_REGISTERS } else { u16::MAX };
+        let destination = current.kills & encodable & !NEVER_SCRATCH;
+        let pointer = match bits(destination).next() {
+            Some(register) if operand.usage == Use::Load => {
+                self.park(register);
+                register
+            }
+            _ => self.scratch(current.uses() | Self::needs(&operand.address) | !encodable),
+        };
+        let index = self.scratch(current.uses() | Self::needs(&operand.address) | 1 << pointer);
+        self.lookup(operand.address, operand.usage, operand.bytes, pointer, index);
+        self.flags_for_current(1 << pointer | current.uses());
+        self.mark();
+        instruction(self, pointer);
+        self.written(current.writes);
+    }
+
+    fn push(&mut self, pushed: Pushed) {
+        let slot = Address::based(RSP, -8);
+        let (value, reads) = match pushed {
+            Pushed::Register(register) => (Some(register), 1 << register),
+            Pushed::Immediate(_) => (None, 0),
+            Pushed::Memory(address) => {
+                self.prepare(Self::needs(&address));
+                let value = self.scratch(Self::needs(&address));
+                let index = self.scratch(Self::needs(&address) | 1 << value);
+                self.lookup(address, Use::Load, 8, value, index);
+                self.asm.load(value, value);
+                (Some(value), 0)
+            }
+        };
+        self.prepare(reads);
+        let busy = value.map_or(0, |register| 1 << register);
+        let pointer = self.scratch(busy);
+        let index = self.scratch(busy | 1 << pointer);
+        self.lookup(slot, Use::Store, 8, pointer, index);
+        self.mark();
+        match pushed {
+            Pushed::Immediate(immediate) => self.asm.store_imm(pointer, immediate),
+            _ => self.asm.store(pointer, value.expect("a register or a loaded word is pushed")),
+        }
+        self.move_stack_pointer(-8);
+    }
+
+    fn pop(&mut self, to: Reg) {
+        self.prepare(0);
+        let pointer = if to == RSP { self.scratch(0) } else { to };
+        self.park(pointer);
+        let index = self.scratch(1 << pointer);
+        self.lookup(Address::based(RSP, 0), Use::Load, 8, pointer, index);
+        self.mark();
+        self.asm.load(to, pointer);
+        if to != RSP {
+            self.move_stack_pointer(8);
+        }
+        self.written(1 << to);
+    }
+
+    /// `mov rsp, rbp; pop rbp`, with RSP moved after the load.
+    fn leave_frame(&mut self) {
+        self.prepare(1 << RBP);
+        let pointer = self.scratch(1 << RBP);
+        let index = self.scratch(1 << RBP | 1 << pointer);
+        self.lookup(Address::based(RBP, 0), Use::Load, 8, pointer, index);
+        self.mark();
+        self.asm.load(pointer, pointer);
+        self.asm.lea(Width::B64, RSP, Mem { base: Some(RBP), index: None, scale: 1, disp: 8 });
+        self.asm.mov(Width::B64, RBP, pointer);
+        self.written(1 << RBP);
+    }
+
+    /// Adds to RSP without touching a flag.
+    pub fn move_stack_pointer(&mut self, by: i32) {
+        self.asm.lea(Width::B64, RSP, Mem { base: Some(RSP), index: None, scale: 1, disp: by });
+    }
+}
