@@ -52,6 +52,8 @@ impl Slot {
     pub const TRAP_ADDRESS: Self = Self(45);
     /// The number of that signal, and its code in the upper half.
     pub const TRAP_SIGNAL: Self = Self(46);
+    /// Flags of the guest that the host does not run with.
+    pub const SOFT_FLAGS: Self = Self(47);
     /// Where the accesses of a prepared instruction go: two host addresses.
     pub const fn prepared(access: usize) -> Self {
         Self(48 + access)

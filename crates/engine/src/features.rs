@@ -8,9 +8,7 @@ pub fn is_executable(instruction: &Instruction) -> bool {
     if matches!(instruction.encoding(), EncodingKind::EVEX | EncodingKind::XOP | EncodingKind::D3NOW | EncodingKind::MVEX) {
         return false;
     }
-    let opmask = (0..instruction.op_count())
-        .any(|index| instruction.op_kind(index) == OpKind::Register && instruction.op_register(index).is_k());
-    !opmask
+    !uses_opmask(instruction)
         && instruction.cpuid_features().iter().all(|feature| {
             matches!(
                 feature,
@@ -19,9 +17,15 @@ pub fn is_executable(instruction: &Instruction) -> bool {
                     | CET_IBT | CET_SS | CLFLUSHOPT | CLFSH | CLWB | CMOV | CMPXCHG16B | CPUID | CX8 | F16C | FMA | FPU
                     | FPU287 | FPU287XL_ONLY | FPU387 | FPU387SL_ONLY | FSGSBASE | FXSR | LZCNT | MMX | MOVBE | MULTIBYTENOP
                     | PAUSE | PCLMULQDQ | POPCNT | PREFETCHW | RDPID | RDRAND | RDSEED | RDTSCP | SHA | SSE | SSE2 | SSE3
-                    | SSE4_1 | SSE4_2 | SSSE3 | SYSCALL | TSC | XSAVE | XSAVEC | XSAVEOPT | PREFETCHWT1 | UNKNOWN
+                    | SSE4_1 | SSE4_2 | SSSE3 | SYSCALL | TSC | XSAVE | XSAVEC | XSAVEOPT | PREFETCHWT1
             )
         })
+}
+
+/// Whether an instruction names a mask register of AVX-512.
+pub fn uses_opmask(instruction: &Instruction) -> bool {
+    (0..instruction.op_count())
+        .any(|index| instruction.op_kind(index) == OpKind::Register && instruction.op_register(index).is_k())
 }
 
 /// Whether an executable instruction is done by hand: it touches memory in a way that one lookup cannot serve, or
@@ -40,7 +44,7 @@ pub fn is_by_hand(instruction: &Instruction) -> bool {
         Bt | Bts | Btr | Btc => instruction.op0_kind() == OpKind::Memory && instruction.op1_kind() == OpKind::Register,
         Pop => instruction.op0_kind() == OpKind::Memory,
         Mov => writes_segment(instruction),
-        _ => instruction.is_far_branch(),
+        _ => false,
     }
 }
 

@@ -1,1 +1,177 @@
 //! The CPU: same-ISA translation of basic blocks with an inline software TLB.
+//!
+//! The host's CPU runs the guest's instructions. A block of them is decoded, each memory operand is replaced by one that
+//! goes through a lookup in the software TLB, and the rest is copied as it stands ([`Engine`], [`Cpu::run`]). The engine
+//! fills its software TLB by walking the page tables, and returns an [`Exit`] when the walk refuses. It knows pages; it
+//! never knows processes.
+//!
+//! ```text
+//! run ─ code cache ─ translator          which block is at RIP; make it
+//!  │      └ gate ─ generated code        enter it; it leaves with a Reason
+//!  └ miss: walk, fill, resume            by hand: instructions that one lookup cannot serve
+//! ```
+
+mod analysis;
+mod asm;
+mod block;
+mod bounce;
+mod by_hand;
+mod cache;
+mod context;
+mod cpu;
+mod exit;
+mod features;
+mod gate;
+mod guest;
+mod layout;
+mod source;
+mod state;
+mod translate;
+mod trap;
+mod x87;
+
+pub use cache::CacheCounts;
+pub use cpu::{Budget, Cpu};
+pub use exit::{Exception, Exit, Fault, Opcode};
+pub use translate::{Chaos, Count, Extent, Plan};
+
+use cache::CodeCache;
+use mmu::{Memory, Tables};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The CPU that is announced to programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isa {
+    /// x86-64-v2: SSE4.2, no AVX.
+    V2,
+    /// x86-64-v3: AVX2, FMA, BMI, F16C, MOVBE.
+    V3,
+}
+
+impl Isa {
+    /// The most that this host can run.
+    pub fn of_host() -> Self {
+        let v3 = std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("f16c")
+            && std::is_x86_feature_detected!("movbe")
+            && std::is_x86_feature_detected!("lzcnt");
+        if v3 { Self::V3 } else { Self::V2 }
+    }
+}
+
+/// Whether blocks jump to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linking {
+    /// They do.
+    On,
+    /// Each returns to the engine: for lockstep, and for `--verify-code`.
+    Off,
+}
+
+/// How an [`Engine`] is made.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// What is announced.
+    pub isa: Isa,
+    /// Whether instructions are counted.
+    pub count: Count,
+    /// Every how many lookups one fails; `None` for never. At least [`EngineConfig::LEAST_CHAOS`], or an instruction
+    /// with several operands makes no progress.
+    pub chaos: Option<u32>,
+    /// How far blocks go.
+    pub extent: Extent,
+    /// Whether blocks jump to each other.
+    pub linking: Linking,
+    /// Bytes of the code cache; it is emptied when it is full.
+    pub code_cache_bytes: usize,
+}
+
+impl EngineConfig {
+    /// The least interval of `chaos`.
+    pub const LEAST_CHAOS: u32 = 4;
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            isa: Isa::of_host(),
+            count: Count::No,
+            chaos: None,
+            extent: Extent::Superblock,
+            linking: Linking::On,
+            code_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What all CPUs of a machine share: the code cache and its plan.
+pub struct Engine {
+    memory: Arc<Memory>,
+    config: EngineConfig,
+    cache: Mutex<CodeCache>,
+}
+
+impl Engine {
+    /// An engine that runs code in `memory`.
+    ///
+    /// # Errors
+    /// The host's, when it refuses executable memory.
+    pub fn new(memory: Arc<Memory>, config: EngineConfig) -> io::Result<Self> {
+        let plan = plan_of(&config);
+        let cache = CodeCache::new(Arc::clone(&memory), config.code_cache_bytes, plan)?;
+        Ok(Self { memory, config, cache: Mutex::new(cache) })
+    }
+
+    /// How it was made.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// What was translated so far.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache().counts()
+    }
+
+    /// Bytes of host memory that translated code and its tables take.
+    pub fn overhead_bytes(&self) -> u64 {
+        self.cache().overhead_bytes()
+    }
+
+    /// Forgets the code of a tree that is about to be freed.
+    pub fn forget(&self, tables: &Tables) {
+        self.cache().forget_tables(tables.id());
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        plan_of(&self.config)
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.config.isa
+    }
+
+    pub(crate) fn linking(&self) -> Linking {
+        self.config.linking
+    }
+
+    pub(crate) fn chaos_interval(&self) -> u32 {
+        self.config.chaos.unwrap_or(0)
+    }
+
+    pub(crate) fn cache(&self) -> MutexGuard<'_, CodeCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn plan_of(config: &EngineConfig) -> Plan {
+    let chaos = if config.chaos.is_some() { Chaos::Yes } else { Chaos::No };
+    Plan { count: config.count, chaos, extent: config.extent }
+}

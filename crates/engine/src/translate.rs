@@ -22,6 +22,8 @@ use crate::block::{Block, BlockId, Helper, Link, Liveness, Site};
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::VirtAddr;
 use emit::Emitter;
+
+pub use control::INDIRECT_PARKED;
 use iced_x86::InstructionInfoFactory;
 
 /// Most instructions of a block.
@@ -97,7 +99,6 @@ pub struct Translated {
 }
 
 /// Buffers and tables that outlive a translation.
-#[derive(Default)]
 pub struct Translator {
     factory: InstructionInfoFactory,
     instructions: Vec<Analysed>,
@@ -107,6 +108,16 @@ pub struct Translator {
 }
 
 impl Translator {
+    pub fn new() -> Self {
+        Self {
+            factory: InstructionInfoFactory::new(),
+            instructions: Vec::new(),
+            bytes: Vec::new(),
+            live: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
     /// Translates the block at `rip`.
     ///
     /// # Errors
@@ -121,9 +132,7 @@ impl Translator {
     ) -> Result<Translated, FetchRefused> {
         self.read_block(source, rip, mode, plan)?;
         self.compute_liveness(source, mode);
-        let buffer = std::mem::take(&mut self.buffer);
-        let emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, mode, plan, place, Assembler::new(buffer, place.address));
-        Ok(self.emit(emitter, source, rip, place))
+        Ok(self.emit(source, rip, mode, plan, place))
     }
 
     /// Decodes and analyses the instructions of the block.
@@ -164,7 +173,9 @@ impl Translator {
         Ok(())
     }
 
-    fn emit(&mut self, mut emitter: Emitter<'_>, source: &Source<'_>, rip: VirtAddr, place: Place) -> Translated {
+    fn emit(&mut self, source: &Source<'_>, rip: VirtAddr, mode: AccessMode, plan: Plan, place: Place) -> Translated {
+        let asm = Assembler::new(std::mem::take(&mut self.buffer), place.address);
+        let mut emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, mode, plan, place, asm);
         let flags_live = if self.live[0] != 0 { Liveness::Live } else { Liveness::Dead };
         emitter.safepoint(flags_live);
         let body = emitter.asm.here();

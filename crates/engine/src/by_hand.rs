@@ -1,0 +1,121 @@
+//! Instructions that are executed by hand: their operand is not where one lookup finds it (strings, bit strings,
+//! gathers, masked moves), or they show or change what is ours (CPUID, XSAVE, the flags, segment registers).
+//!
+//! Each reads and writes the registers in the save area and guest memory through the walk, and changes nothing when it
+//! faults, but what the manual says is done by then: completed elements of strings and gathers.
+
+mod bits;
+mod cpuid;
+mod masked;
+mod stack;
+mod string;
+mod system;
+mod xsave;
+
+use crate::Isa;
+use crate::exit::{Exception, Exit, Opcode};
+use crate::features;
+use crate::guest::Guest;
+use crate::state::State;
+use crate::source::LONGEST_INSTRUCTION;
+use addr::VirtAddr;
+use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
+
+/// Where the guest goes after an instruction done by hand.
+pub enum Next {
+    /// On at an address.
+    At(VirtAddr),
+    /// The same instruction again: a string that was interrupted.
+    Again,
+    /// The CPU stops, the guest being at an address.
+    Stop(VirtAddr, Exit),
+}
+
+/// Executes the instruction at `rip`.
+pub fn execute(state: State<'_>, guest: &Guest<'_>, rip: VirtAddr, isa: Isa) -> Next {
+    let instruction = match fetch(guest, rip) {
+        Ok(instruction) => instruction,
+        Err(exit) => return Next::Stop(rip, exit),
+    };
+    let outcome = if features::is_executable(&instruction) {
+        one(state, guest, &instruction, isa)
+    } else {
+        Err(undefined(&instruction))
+    };
+    match outcome {
+        Ok(next) => next,
+        Err(exit) => Next::Stop(rip, exit),
+    }
+}
+
+/// Whether the instruction at `rip` cannot be executed as it stands even with prepared operands.
+///
+/// # Errors
+/// The fault, when it cannot be fetched.
+pub fn needs_hand(guest: &Guest<'_>, rip: VirtAddr) -> Result<bool, Exit> {
+    let instruction = fetch(guest, rip)?;
+    Ok(match instruction.mnemonic() {
+        Mnemonic::Call => true,
+        Mnemonic::Push => instruction.op0_kind() == OpKind::Memory,
+        _ => false,
+    })
+}
+
+/// Whether the instruction at `rip` belongs to the x87 unit.
+pub fn is_x87(guest: &Guest<'_>, rip: VirtAddr) -> bool {
+    fetch(guest, rip).is_ok_and(|instruction| features::is_x87(instruction.code()))
+}
+
+fn undefined(instruction: &Instruction) -> Exit {
+    let opcode = if instruction.encoding() == EncodingKind::EVEX || features::uses_opmask(instruction) {
+        Opcode::Avx512
+    } else {
+        Opcode::Undefined
+    };
+    Exit::Exception(Exception::InvalidOpcode(opcode))
+}
+
+/// Decodes the instruction at `rip`.
+fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
+    let mut source = crate::source::Source::new(guest.memory, guest.tables);
+    let refused = |refused: crate::source::FetchRefused| {
+        Exit::Fault(crate::exit::Fault { addr: refused.addr, access: addr::Access::Execute, refusal: refused.refusal })
+    };
+    let fetched = source.fetch(rip).map_err(refused)?;
+    debug_assert!(fetched.bytes().len() <= LONGEST_INSTRUCTION);
+    let mut decoder = Decoder::with_ip(64, fetched.bytes(), rip.get(), DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    match (decoder.last_error(), fetched.cut) {
+        (DecoderError::None, _) => Ok(instruction),
+        (DecoderError::NoMoreBytes, Some(cut)) => Err(refused(cut)),
+        _ => Err(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined))),
+    }
+}
+
+fn one(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa) -> Result<Next, Exit> {
+    use Mnemonic::*;
+    let next = VirtAddr::new(instruction.next_ip());
+    if instruction.is_string_instruction() && !instruction.is_privileged() {
+        return string::execute(state, guest, instruction);
+    }
+    if instruction.is_vsib() {
+        return masked::gather(state, guest, instruction).map(|()| Next::At(next));
+    }
+    match instruction.mnemonic() {
+        Syscall => return Ok(Next::Stop(next, Exit::Syscall)),
+        Int3 => return Ok(Next::Stop(next, Exit::Exception(Exception::Breakpoint))),
+        Int1 => return Ok(Next::Stop(next, Exit::Exception(Exception::Debug))),
+        Ud0 | Ud1 | Ud2 | Sysenter => return Err(undefined(instruction)),
+        Call => return stack::call(state, guest, instruction).map(Next::At),
+        Cpuid => cpuid::execute(state, isa),
+        Xgetbv => cpuid::xgetbv(state, isa)?,
+        Xsave | Xsave64 | Xsaveopt | Xsaveopt64 | Xsavec | Xsavec64 | Xrstor | Xrstor64 | Fxsave | Fxsave64 | Fxrstor
+        | Fxrstor64 => xsave::execute(state, guest, instruction, isa)?,
+        Bt | Bts | Btr | Btc => bits::execute(state, guest, instruction)?,
+        Maskmovq | Maskmovdqu | Vmaskmovdqu => masked::byte_store(state, guest, instruction)?,
+        Vmaskmovps | Vmaskmovpd | Vpmaskmovd | Vpmaskmovq => masked::execute(state, guest, instruction)?,
+        Push | Pop | Pushf | Pushfq | Popf | Popfq | Enter | Leave => stack::execute(state, guest, instruction)?,
+        _ => system::execute(state, guest, instruction)?,
+    }
+    Ok(Next::At(next))
+}

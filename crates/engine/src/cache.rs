@@ -1,0 +1,348 @@
+//! The code cache: blocks, the links between them, and what each depends on.
+//!
+//! A block belongs to the code map of one tree of page tables; it is found by its guest address. It depends on every
+//! page and every frame its translator read, successors that it only peeked at included, and dies with any of them:
+//! its map forgets it, the jumps that lead to it lead to their cold paths again, the jump caches drop it. Its host code
+//! stays where it is until the whole cache is emptied, so that a CPU that is about to come back into it still can.
+
+use crate::asm::{Assembler, RAX, RCX, RDX, Width, rel32};
+use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Liveness, Placement, Site};
+use crate::context::{self, Slot};
+use crate::gate::{Gate, Vectors};
+use crate::source::{FetchRefused, Source};
+use crate::translate::{AccessMode, Place, Plan, Translated, Translator};
+use addr::{Page, PageRange, Pfn, VirtAddr};
+use host::CodeMemory;
+use mmu::{CpuView, Memory, Tables};
+use rustc_hash::FxHashMap;
+use std::io;
+use std::sync::{Arc, Weak};
+
+/// Bytes that one translation may need at most; a new block is begun only where as many are left.
+const LARGEST_BLOCK_BYTES: u32 = 64 << 10;
+
+/// The blocks of one tree of page tables.
+#[derive(Default)]
+struct CodeMap {
+    by_rip: FxHashMap<(VirtAddr, AccessMode), BlockId>,
+    by_page: FxHashMap<Page, Vec<BlockId>>,
+}
+
+/// Counts for the report.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CacheCounts {
+    /// Blocks translated.
+    pub blocks: u64,
+    /// Guest bytes translated.
+    pub guest_bytes: u64,
+    /// Host bytes of the blocks that are in the cache now.
+    pub host_bytes: u64,
+    /// Times the whole cache was emptied because it was full.
+    pub flushes: u64,
+}
+
+pub struct CodeCache {
+    memory: Arc<Memory>,
+    code: CodeMemory,
+    gate: Gate,
+    plan: Plan,
+    translator: Translator,
+    used: u32,
+    /// Grows when the whole cache is emptied: what a number meant before means nothing after.
+    generation: u64,
+    blocks: Vec<Option<Block>>,
+    /// First host byte of each block, in order.
+    starts: Vec<u32>,
+    sites: Vec<Site>,
+    links: Vec<Link>,
+    helpers: Vec<Helper>,
+    maps: FxHashMap<u64, CodeMap>,
+    by_frame: FxHashMap<Pfn, Vec<BlockId>>,
+    views: Vec<Weak<CpuView>>,
+    counts: CacheCounts,
+}
+
+impl CodeCache {
+    pub fn new(memory: Arc<Memory>, bytes: usize, plan: Plan) -> io::Result<Self> {
+        let mut code = CodeMemory::new(bytes)?;
+        let gate = Gate::build(&mut code, Vectors::of_host());
+        Ok(Self {
+            memory,
+            code,
+            gate,
+            plan,
+            translator: Translator::new(),
+            used: (gate.bytes as u32).next_multiple_of(64),
+            generation: 0,
+            blocks: Vec::new(),
+            starts: Vec::new(),
+            sites: Vec::new(),
+            links: Vec::new(),
+            helpers: Vec::new(),
+            maps: FxHashMap::default(),
+            by_frame: FxHashMap::default(),
+            views: Vec::new(),
+            counts: CacheCounts::default(),
+        })
+    }
+
+    pub fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn counts(&self) -> CacheCounts {
+        self.counts
+    }
+
+    /// Bytes that the cache and its tables take of the host's memory.
+    pub fn overhead_bytes(&self) -> u64 {
+        let per_block: usize = self.blocks.iter().flatten().map(|b| size_of_val(&*b.marks) + size_of::<Block>()).sum();
+        let tables = self.sites.len() * size_of::<Site>()
+            + self.links.len() * size_of::<Link>()
+            + self.helpers.len() * size_of::<Helper>()
+            + per_block;
+        u64::from(self.used) + tables as u64
+    }
+
+    /// A CPU whose jump cache and software TLB must follow what happens here.
+    pub fn add_view(&mut self, view: &Arc<CpuView>) {
+        self.views.retain(|known| known.strong_count() > 0);
+        self.views.push(Arc::downgrade(view));
+    }
+
+    /// A block; `None` once it died.
+    pub fn block(&self, id: BlockId) -> Option<&Block> {
+        self.blocks.get(id as usize)?.as_ref()
+    }
+
+    pub fn site(&self, number: u32) -> Site {
+        self.sites[number as usize]
+    }
+
+    pub fn link_record(&self, number: u32) -> Link {
+        self.links[number as usize]
+    }
+
+    pub fn helper(&self, number: u32) -> Helper {
+        self.helpers[number as usize]
+    }
+
+    pub fn host_address(&self, offset: u32) -> u64 {
+        self.code.address(offset as usize)
+    }
+
+    /// The host addresses that hold generated code, the gate included.
+    pub fn host_range(&self) -> std::ops::Range<u64> {
+        self.code.address(0)..self.code.address(self.code.len())
+    }
+
+    /// The block whose host code contains an address, if it is alive.
+    pub fn block_at(&self, address: u64) -> Option<&Block> {
+        let offset = (address - self.code.address(0)) as u32;
+        let after = self.starts.partition_point(|start| *start <= offset);
+        self.block(after.checked_sub(1)? as BlockId)
+    }
+
+    /// The block at a guest address, translated if need be.
+    ///
+    /// # Errors
+    /// When its first instruction cannot be fetched.
+    pub fn find(&mut self, tables: &Tables, rip: VirtAddr, mode: AccessMode) -> Result<BlockId, FetchRefused> {
+        let known = self.maps.get(&tables.id()).and_then(|map| map.by_rip.get(&(rip, mode)));
+        match known {
+            Some(id) => Ok(*id),
+            None => self.translate(tables, rip, mode),
+        }
+    }
+
+    fn translate(&mut self, tables: &Tables, rip: VirtAddr, mode: AccessMode) -> Result<BlockId, FetchRefused> {
+        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
+            self.empty();
+        }
+        let memory = Arc::clone(&self.memory);
+        let mut source = Source::new(&memory, tables);
+        let place = Place {
+            block: self.blocks.len() as BlockId,
+            first_site: self.sites.len() as u32,
+            first_link: self.links.len() as u32,
+            first_helper: self.helpers.len() as u32,
+            host: self.used,
+            address: self.host_address(self.used),
+            exit: self.gate.exit,
+            map: tables.id(),
+        };
+        let translated = self.translator.translate(&mut source, rip, mode, self.plan, place)?;
+        Ok(self.insert(translated, mode))
+    }
+
+    fn insert(&mut self, translated: Translated, mode: AccessMode) -> BlockId {
+        let Translated { block, code, sites, links, helpers } = translated;
+        let id = self.blocks.len() as BlockId;
+        self.code.write(self.used as usize, &code);
+        self.used = (self.used + code.len() as u32).next_multiple_of(16);
+        self.sites.extend(sites);
+        self.links.extend(links);
+        self.helpers.extend(helpers);
+        self.counts.blocks += 1;
+        self.counts.guest_bytes += u64::from(block.guest_bytes);
+        self.counts.host_bytes += code.len() as u64;
+        let map = self.maps.entry(block.map).or_default();
+        map.by_rip.insert((block.rip, mode), id);
+        let mut newly_marked = Vec::new();
+        for (page, pfn) in &block.sources {
+            map.by_page.entry(*page).or_default().push(id);
+            self.by_frame.entry(*pfn).or_default().push(id);
+            // A prepared block is looked up anew each time; marking for it would make a store that patches the next
+            // instruction of its own page start over for ever.
+            if mode == AccessMode::Lookup && !self.memory.code().is_marked(*pfn) {
+                self.memory.code().mark(*pfn);
+                newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
+            }
+        }
+        self.starts.push(block.host);
+        self.blocks.push(Some(block));
+        if !newly_marked.is_empty() {
+            for view in self.live_views() {
+                view.flush_writes_where(|address| newly_marked.contains(&address));
+            }
+        }
+        id
+    }
+
+    fn live_views(&self) -> impl Iterator<Item = Arc<CpuView>> {
+        self.views.iter().filter_map(Weak::upgrade)
+    }
+
+    /// Makes a direct jump lead to its target's block.
+    pub fn link(&mut self, number: u32, target: BlockId) {
+        let link = self.links[number as usize];
+        let Some(block) = self.blocks[target as usize].as_mut() else { return };
+        block.incoming.push(number);
+        let to = match link.entry {
+            Entry::Body => block.body,
+            Entry::Safepoint => block.host,
+        };
+        self.lead(link.jump, to);
+    }
+
+    fn lead(&mut self, jump: u32, to: u32) {
+        let relative = rel32(self.host_address(jump), self.host_address(to));
+        self.code.write(jump as usize, &relative);
+    }
+
+    /// The host address where an indirect jump enters a block: brings back what the jump parked.
+    pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
+        let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
+        if let Some(entry) = block.indirect {
+            return self.host_address(entry);
+        }
+        let (flags_live, target) = (block.flags_live, self.host_address(block.host));
+        let at = self.used;
+        let mut asm = Assembler::new(Vec::new(), self.host_address(at));
+        if flags_live == Liveness::Live {
+            asm.load_gs(Width::B32, RAX, Slot::FLAGS);
+            asm.ax_to_flags();
+        }
+        for register in [RAX, RCX, RDX] {
+            asm.load_gs(Width::B64, register, Slot::parked(register));
+        }
+        asm.jmp(target);
+        self.code.write(at as usize, asm.bytes());
+        self.used = (at + asm.here()).next_multiple_of(16);
+        if let Some(block) = self.blocks[id as usize].as_mut() {
+            block.indirect = Some(at);
+        }
+        self.host_address(at)
+    }
+
+    /// Follows what the kernel said of a tree and of frames since the last call.
+    pub fn drain(&mut self, tables: &Tables) {
+        if tables.changes().has_pending() {
+            for range in tables.changes().take() {
+                self.forget_pages(tables.id(), range);
+            }
+        }
+        if self.memory.code().has_written() {
+            for pfn in self.memory.code().take_written() {
+                self.forget_frame(pfn);
+            }
+        }
+    }
+
+    fn forget_pages(&mut self, map: u64, range: PageRange) {
+        let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
+        let mut dead = Vec::new();
+        if range.count() < pages.len() as u64 {
+            range.iter().filter_map(|page| pages.remove(&page)).for_each(|blocks| dead.extend(blocks));
+        } else {
+            pages.retain(|page, blocks| {
+                let kept = !range.contains(*page);
+                if !kept {
+                    dead.append(blocks);
+                }
+                kept
+            });
+        }
+        dead.into_iter().for_each(|id| self.kill(id));
+    }
+
+    fn forget_frame(&mut self, pfn: Pfn) {
+        for id in self.by_frame.remove(&pfn).unwrap_or_default() {
+            self.kill(id);
+        }
+        self.memory.code().unmark(pfn);
+    }
+
+    /// A block dies: nothing leads to it any more.
+    fn kill(&mut self, id: BlockId) {
+        let Some(block) = self.blocks[id as usize].take() else { return };
+        if let Some(map) = self.maps.get_mut(&block.map) {
+            for mode in [AccessMode::Lookup, AccessMode::Prepared] {
+                if map.by_rip.get(&(block.rip, mode)) == Some(&id) {
+                    map.by_rip.remove(&(block.rip, mode));
+                }
+            }
+        }
+        for number in block.incoming {
+            let link = self.links[number as usize];
+            self.lead(link.jump, link.cold);
+        }
+        if block.indirect.is_some() {
+            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip.get()));
+        }
+    }
+
+    /// Empties the whole cache.
+    fn empty(&mut self) {
+        for pfn in self.by_frame.keys() {
+            self.memory.code().unmark(*pfn);
+        }
+        self.by_frame.clear();
+        self.maps.clear();
+        self.blocks.clear();
+        self.starts.clear();
+        self.sites.clear();
+        self.links.clear();
+        self.helpers.clear();
+        self.live_views().for_each(|view| context::flush_jump_cache(&view));
+        self.used = (self.gate.bytes as u32).next_multiple_of(64);
+        self.generation += 1;
+        self.counts.flushes += 1;
+        self.counts.host_bytes = 0;
+    }
+
+    /// Forgets the blocks of a tree that is gone.
+    pub fn forget_tables(&mut self, tables_id: u64) {
+        let Some(map) = self.maps.remove(&tables_id) else { return };
+        map.by_rip.into_values().for_each(|id| self.kill(id));
+    }
+}
+
+/// Where registers are after an indirect jump that found nothing.
+pub fn indirect_placement() -> Placement {
+    Placement { parked: crate::translate::INDIRECT_PARKED, flags: Flags::Parked }
+}

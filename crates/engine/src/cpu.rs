@@ -1,0 +1,495 @@
+//! A virtual CPU: finds blocks, enters them, and sees to what they leave for.
+
+use crate::asm::RCX;
+use crate::block::{BlockId, Reason, Site, Use};
+use crate::by_hand::{self, Next};
+use crate::cache::{CodeCache, indirect_placement};
+use crate::context::{self, Slot};
+use crate::exit::{Exception, Exit, Fault, Opcode};
+use crate::gate::Gate;
+use crate::guest::{Guest, pieces};
+use crate::source::FetchRefused;
+use crate::state::State;
+use crate::translate::{AccessMode, Count};
+use crate::{Engine, Linking, trap};
+use addr::{Access, PAGE_BYTES, Pfn, Registers, VirtAddr};
+use mmu::{CpuView, Memory, Tables, TlbTable};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+/// How long to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Budget {
+    /// Until something happens.
+    Unlimited,
+    /// So many blocks; exact only with [`Linking::Off`], where every block returns to the engine.
+    Blocks(u64),
+}
+
+/// One virtual CPU. It is borrowed by one guest thread at a time.
+pub struct Cpu {
+    engine: Arc<Engine>,
+    view: Arc<CpuView>,
+    gate: Gate,
+    /// The tree that the software TLB and the jump cache are about.
+    tables: Option<Arc<Tables>>,
+}
+
+/// What to do after generated code was left.
+enum After {
+    /// Go on at a guest address.
+    At(VirtAddr),
+    /// Go back into generated code, at `Slot::TARGET`.
+    Resume,
+    /// Return, the guest being at an address.
+    Stop(VirtAddr, Exit),
+}
+
+impl Cpu {
+    /// A CPU that has run nothing yet.
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        let view = CpuView::new();
+        context::flush_jump_cache(&view);
+        Slot::CHAOS.set(&view, u64::from(engine.chaos_interval()));
+        let mut cache = engine.cache();
+        cache.add_view(&view);
+        let gate = cache.gate();
+        drop(cache);
+        Self { engine: Arc::clone(engine), view, gate, tables: None }
+    }
+
+    /// What the kernel marks when it changes tables, and kicks.
+    pub fn view(&self) -> &Arc<CpuView> {
+        &self.view
+    }
+
+    /// Instructions executed, when they are counted.
+    pub fn instructions(&self) -> u64 {
+        Slot::COUNT.get(&self.view)
+    }
+
+    /// Runs a guest thread until something happens that only the kernel can see to.
+    pub fn run(&mut self, registers: &mut Registers, tables: &Arc<Tables>, budget: Budget) -> Exit {
+        self.switch_to(tables);
+        let code = self.engine.cache().host_range();
+        trap::prepare_thread(&self.view, code, self.gate.exit);
+        host::set_gs_base(std::ptr::from_ref::<CpuView>(&self.view) as u64);
+        let state = State { view: &self.view };
+        state.load(registers);
+        let (rip, exit) = self.run_from(registers.rip, tables, budget);
+        state.save(registers);
+        registers.rip = rip;
+        if exit == Exit::Syscall {
+            registers.gpr[usize::from(RCX)] = rip.get();
+            registers.gpr[11] = registers.rflags;
+        }
+        exit
+    }
+
+    /// Forgets what the software TLB and the jump cache say of another tree.
+    fn switch_to(&mut self, tables: &Arc<Tables>) {
+        if self.tables.as_ref().is_some_and(|current| current.id() == tables.id()) {
+            return;
+        }
+        if let Some(old) = self.tables.take() {
+            old.detach(&self.view);
+        }
+        self.view.flush();
+        context::flush_jump_cache(&self.view);
+        tables.attach(&self.view);
+        self.tables = Some(Arc::clone(tables));
+    }
+
+    /// Forgets the tree it ran, so that it can be freed.
+    pub fn detach(&mut self) {
+        if let Some(old) = self.tables.take() {
+            old.detach(&self.view);
+            self.view.flush();
+            context::flush_jump_cache(&self.view);
+        }
+    }
+
+    fn run_from(&self, start: VirtAddr, tables: &Tables, budget: Budget) -> (VirtAddr, Exit) {
+        let mut run = Run { cpu: self, engine: &self.engine, memory: self.engine.memory(), tables, pending_link: None };
+        let mut rip = start;
+        let mut blocks_left = match budget {
+            Budget::Unlimited => u64::MAX,
+            Budget::Blocks(count) => count,
+        };
+        loop {
+            if self.view.kick.swap(0, Ordering::AcqRel) != 0 {
+                return (rip, Exit::Kicked);
+            }
+            if blocks_left == 0 {
+                return (rip, Exit::Budget);
+            }
+            blocks_left -= 1;
+            if let Err(refused) = run.enter_block(rip) {
+                let FetchRefused { addr, refusal } = refused;
+                return (rip, Exit::Fault(Fault { addr, access: Access::Execute, refusal }));
+            }
+            loop {
+                match run.until_left() {
+                    After::Resume => {}
+                    After::At(next) => {
+                        rip = next;
+                        break;
+                    }
+                    After::Stop(rip, exit) => return (rip, exit),
+                }
+            }
+        }
+    }
+}
+
+/// One call of [`Cpu::run`].
+struct Run<'a> {
+    cpu: &'a Cpu,
+    engine: &'a Engine,
+    memory: &'a Arc<Memory>,
+    tables: &'a Tables,
+    /// A direct jump that is to lead to the next block found, with the generation of the cache it is of.
+    pending_link: Option<(PendingLink, u64)>,
+}
+
+/// What a jump that found no block wants.
+#[derive(Clone, Copy)]
+enum PendingLink {
+    /// Its rel32 to be patched.
+    Direct(u32),
+    /// An entry in the jump cache.
+    Indirect,
+}
+
+impl Run<'_> {
+    fn state(&self) -> State<'_> {
+        State { view: &self.cpu.view }
+    }
+
+    fn guest(&self) -> Guest<'_> {
+        Guest { memory: self.memory, tables: self.tables }
+    }
+
+    /// Finds the block at a guest address and makes it the one to be entered.
+    fn enter_block(&mut self, rip: VirtAddr) -> Result<(), FetchRefused> {
+        let mut cache = self.engine.cache();
+        cache.drain(self.tables);
+        let id = cache.find(self.tables, rip, AccessMode::Lookup)?;
+        if self.engine.linking() == Linking::On
+            && let Some((pending, generation)) = self.pending_link
+            && generation == cache.generation()
+        {
+            self.connect(&mut cache, pending, id, rip);
+        }
+        self.pending_link = None;
+        let body = cache.block(id).expect("a block that was just found is alive").body;
+        Slot::TARGET.set(&self.cpu.view, cache.host_address(body));
+        Ok(())
+    }
+
+    fn connect(&self, cache: &mut MutexGuard<'_, CodeCache>, pending: PendingLink, id: BlockId, rip: VirtAddr) {
+        match pending {
+            PendingLink::Direct(number) => {
+                let from = cache.link_record(number).from;
+                if cache.block(from).is_some() {
+                    cache.link(number, id);
+                }
+            }
+            PendingLink::Indirect => {
+                let entry = cache.indirect_entry(id);
+                context::fill_jump_cache(&self.cpu.view, rip.get(), entry);
+            }
+        }
+    }
+
+    /// Enters generated code, and sees to what it leaves for.
+    fn until_left(&mut self) -> After {
+        // SAFETY: TARGET was set to a live block or a place in one; GS was based at the view and the signal stack made
+        // by `Cpu::run`; the run token keeps others from changing the code cache.
+        unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        match Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) {
+            Reason::Miss(site) => self.miss(site),
+            Reason::Link(number) => {
+                let cache = self.engine.cache();
+                self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
+                After::At(cache.link_record(number).target)
+            }
+            Reason::Indirect => {
+                let target = VirtAddr::new(self.state().gpr(RCX));
+                self.state().settle(indirect_placement());
+                self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
+                After::At(target)
+            }
+            Reason::Kick(block) => After::At(self.rip_of(block)),
+            Reason::Helper(number) => self.help(number),
+            Reason::Commit(_) => unreachable!("only a prepared block commits, and it is entered elsewhere"),
+            Reason::Trap => self.trapped(),
+            Reason::Chaos(number) => self.chaos(number),
+        }
+    }
+
+    fn rip_of(&self, block: BlockId) -> VirtAddr {
+        self.engine.cache().block(block).expect("the block that was just left is alive").rip
+    }
+
+    // Misses.
+
+    fn miss(&mut self, number: u32) -> After {
+        let site = self.engine.cache().site(number);
+        let addr = self.site_address(&site);
+        let crosses = addr.page_offset() + u64::from(site.bytes) > PAGE_BYTES;
+        let outcome = match (crosses, site.usage) {
+            (false, _) => self.fill(&site, addr),
+            (true, Use::Load) => self.bounce_load(&site, addr),
+            (true, _) => Err(None),
+        };
+        match outcome {
+            Ok(host_address) => {
+                Slot::raw(site.pointer).set(&self.cpu.view, host_address);
+                Slot::TARGET.set(&self.cpu.view, self.engine.cache().host_address(site.found));
+                After::Resume
+            }
+            Err(Some(exit)) => {
+                let rip = self.settle_at(&site);
+                After::Stop(rip, exit)
+            }
+            Err(None) => self.slow_store(&site),
+        }
+    }
+
+    /// The effective address of a site, while registers are where its placement says.
+    fn site_address(&self, site: &Site) -> VirtAddr {
+        let view = &self.cpu.view;
+        let gpr = |register: u8| {
+            let parked = site.placement.parked & 1 << register != 0;
+            if parked { Slot::parked(register).get(view) } else { Slot::raw(register).get(view) }
+        };
+        site.address.evaluate(gpr, Slot::FS_BASE.get(view), Slot::GS_BASE.get(view))
+    }
+
+    /// Walks and remembers; `Err(None)` if the store must not be remembered.
+    fn fill(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+        let access = site.usage.access();
+        let translation = match self.tables.walk(addr, access, addr::Privilege::User) {
+            Ok(translation) => translation,
+            Err(refusal) => return Err(Some(Exit::Fault(Fault { addr, access, refusal }))),
+        };
+        let pfn = translation.phys.pfn();
+        let frame = self.memory.ram().frame_address(pfn) as u64;
+        let writable = access == Access::Write;
+        if writable && self.memory.code().is_marked(pfn) {
+            return Err(None);
+        }
+        let (load, store) = match site.table {
+            TlbTable::Read | TlbTable::Write => (TlbTable::Read, TlbTable::Write),
+            TlbTable::StackRead | TlbTable::StackWrite => (TlbTable::StackRead, TlbTable::StackWrite),
+        };
+        self.cpu.view.fill(load, addr.page(), frame);
+        if writable {
+            self.cpu.view.fill(store, addr.page(), frame);
+        }
+        Ok(frame + addr.page_offset())
+    }
+
+    /// Gathers an operand that crosses pages; at the same offset in a cache line, so that alignment shows.
+    fn bounce_load(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+        let mut bytes = [0; 512];
+        let bytes = &mut bytes[..usize::from(site.bytes)];
+        self.guest().read(addr, bytes).map_err(Some)?;
+        Ok(self.write_bounce(0, addr, bytes))
+    }
+
+    fn write_bounce(&self, access: usize, addr: VirtAddr, bytes: &[u8]) -> u64 {
+        let address = context::bounce_address(&self.cpu.view, access) + addr.get() % 64;
+        crate::bounce::write(address, bytes);
+        address
+    }
+
+    /// Brings registers back as they are before a site's instruction, and returns its address.
+    fn settle_at(&self, site: &Site) -> VirtAddr {
+        self.state().settle(site.placement);
+        let cache = self.engine.cache();
+        let block = cache.block(site.block).expect("the block that was just left is alive");
+        self.uncount(block.marks.len() - usize::from(site.instruction));
+        block.instruction_address(site.instruction)
+    }
+
+    /// Takes instructions of a block that was left early off the count.
+    fn uncount(&self, instructions: usize) {
+        if self.engine.plan().count == Count::Yes {
+            let view = &self.cpu.view;
+            Slot::COUNT.set(view, Slot::COUNT.get(view).wrapping_sub(instructions as u64));
+        }
+    }
+
+    fn chaos(&mut self, number: u32) -> After {
+        let site = self.engine.cache().site(number);
+        let page = self.site_address(&site).page();
+        let rip = self.settle_at(&site);
+        Slot::CHAOS.set(&self.cpu.view, u64::from(self.engine.chaos_interval()));
+        After::Stop(rip, Exit::Chaos(page))
+    }
+
+    // Stores that cross pages or go to translated code: one instruction through prepared addresses.
+
+    fn slow_store(&mut self, site: &Site) -> After {
+        let rip = self.settle_at(site);
+        match by_hand::needs_hand(&self.guest(), rip) {
+            Ok(true) => return self.by_hand(rip),
+            Ok(false) => {}
+            Err(exit) => return After::Stop(rip, exit),
+        }
+        match self.run_prepared(rip) {
+            Ok(next) => {
+                self.recount(1);
+                After::At(next)
+            }
+            Err(exit) => After::Stop(rip, exit),
+        }
+    }
+
+    fn recount(&self, instructions: u64) {
+        if self.engine.plan().count == Count::Yes {
+            let view = &self.cpu.view;
+            Slot::COUNT.set(view, Slot::COUNT.get(view).wrapping_add(instructions));
+        }
+    }
+
+    fn run_prepared(&mut self, rip: VirtAddr) -> Result<VirtAddr, Exit> {
+        let (sites, next) = self.enter_prepared(rip)?;
+        let mut bounced = Vec::new();
+        for (access, site) in sites.iter().enumerate() {
+            let addr = self.state().evaluate(&site.address);
+            let address = self.prepare_access(access, site, addr, &mut bounced)?;
+            Slot::prepared(access).set(&self.cpu.view, address);
+        }
+        let counted = Slot::COUNT.get(&self.cpu.view);
+        // SAFETY: as in `until_left`; TARGET was set by `enter_prepared`.
+        unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        Slot::COUNT.set(&self.cpu.view, counted);
+        if Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) == Reason::Trap {
+            let (_, exit) = self.describe_trap();
+            return Err(exit);
+        }
+        for bounce in bounced {
+            let mut bytes = vec![0; bounce.bytes];
+            crate::bounce::read(bounce.host, &mut bytes);
+            for (pfn, offset, range) in bounce.frames {
+                self.memory.ram().write(pfn.start() + offset, &bytes[range]);
+                self.memory.code().note_write(pfn);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Finds the prepared block of an instruction; its sites, and where it leads.
+    fn enter_prepared(&self, rip: VirtAddr) -> Result<(Vec<Site>, VirtAddr), Exit> {
+        let mut cache = self.engine.cache();
+        let id = cache.find(self.tables, rip, AccessMode::Prepared).map_err(|FetchRefused { addr, refusal }| {
+            Exit::Fault(Fault { addr, access: Access::Execute, refusal })
+        })?;
+        let block = cache.block(id).expect("a block that was just found is alive");
+        let sites = block.sites.clone().map(|number| cache.site(number)).collect();
+        let (body, next) = (block.body, rip.wrapping_add(u64::from(block.guest_bytes)));
+        Slot::TARGET.set(&self.cpu.view, cache.host_address(body));
+        Ok((sites, next))
+    }
+
+    /// The host address for one access of a prepared instruction.
+    fn prepare_access(
+        &self,
+        access: usize,
+        site: &Site,
+        addr: VirtAddr,
+        bounced: &mut Vec<Bounced>,
+    ) -> Result<u64, Exit> {
+        let len = usize::from(site.bytes);
+        let mut frames = Vec::with_capacity(2);
+        let mut marked = false;
+        for (addr, range) in pieces(addr, len) {
+            let at = self.guest().translate(addr, site.usage.access())?;
+            marked |= self.memory.code().is_marked(at.pfn());
+            frames.push((at.pfn(), at.frame_offset(), range));
+        }
+        if let ([(pfn, offset, _)], false) = (frames.as_slice(), marked) {
+            return Ok(self.memory.ram().frame_address(*pfn) as u64 + offset);
+        }
+        let mut bytes = vec![0; len];
+        for (pfn, offset, range) in &frames {
+            self.memory.ram().read(pfn.start() + *offset, &mut bytes[range.clone()]);
+        }
+        let host = self.write_bounce(access, addr, &bytes);
+        if site.usage != Use::Load {
+            bounced.push(Bounced { host, bytes: len, frames });
+        }
+        Ok(host)
+    }
+
+    // Instructions by hand, and traps.
+
+    fn help(&mut self, number: u32) -> After {
+        let helper = self.engine.cache().helper(number);
+        self.state().settle(helper.placement);
+        let rip = {
+            let cache = self.engine.cache();
+            let block = cache.block(helper.block).expect("the block that was just left is alive");
+            block.instruction_address(helper.instruction)
+        };
+        self.uncount(1);
+        self.by_hand(rip)
+    }
+
+    fn by_hand(&mut self, rip: VirtAddr) -> After {
+        let outcome = by_hand::execute(self.state(), &self.guest(), rip, self.engine.isa());
+        if !matches!(outcome, Next::Stop(_, Exit::Fault(_)) | Next::Again) {
+            self.recount(1);
+        }
+        match outcome {
+            Next::At(next) => After::At(next),
+            Next::Again => After::At(rip),
+            Next::Stop(at, exit) => After::Stop(at, exit),
+        }
+    }
+
+    fn trapped(&mut self) -> After {
+        let (rip, exit) = self.describe_trap();
+        After::Stop(rip, exit)
+    }
+
+    /// Settles registers at the instruction that trapped, and says what the host's signal means.
+    fn describe_trap(&self) -> (VirtAddr, Exit) {
+        let trapped = trap::take(&self.cpu.view);
+        let cache = self.engine.cache();
+        let block = cache.block_at(trapped.address).expect("generated code that runs belongs to a live block");
+        let offset = (trapped.address - cache.host_address(block.host)) as u32;
+        let mark = *block.mark_at(offset).expect("only a guest instruction traps");
+        let index = block.marks.partition_point(|other| other.host < mark.host);
+        let rip = block.rip + u64::from(mark.guest);
+        let left = block.marks.len() - index;
+        drop(cache);
+        self.state().settle(mark.placement);
+        self.uncount(left);
+        (rip, Exit::Exception(exception(trapped, by_hand::is_x87(&self.guest(), rip))))
+    }
+}
+
+/// A bounce buffer whose bytes go back to frames: each frame's offset, and the part of the buffer.
+struct Bounced {
+    host: u64,
+    bytes: usize,
+    frames: Vec<(Pfn, u64, std::ops::Range<usize>)>,
+}
+
+/// What a host signal means for the guest.
+fn exception(trapped: trap::Trapped, x87: bool) -> Exception {
+    const FPE_INTDIV: i32 = 1;
+    match trapped.signal {
+        libc::SIGFPE if trapped.code == FPE_INTDIV => Exception::DivideError,
+        libc::SIGFPE if x87 => Exception::X87(trapped.code),
+        libc::SIGFPE => Exception::Simd(trapped.code),
+        libc::SIGILL => Exception::InvalidOpcode(Opcode::Undefined),
+        libc::SIGBUS => Exception::AlignmentCheck,
+        libc::SIGTRAP => Exception::Debug,
+        _ => Exception::GeneralProtection,
+    }
+}

@@ -1,0 +1,54 @@
+//! The x87 state, which stays in the host's registers while generated code and Rust take turns.
+
+use addr::X87_BYTES;
+use std::arch::asm;
+use std::cell::Cell;
+
+/// An FXSAVE image (SDM vol. 1, 10.5.1).
+#[repr(C, align(16))]
+struct Image([u8; 512]);
+
+/// Where MXCSR and its mask lie in the image.
+const MXCSR: std::ops::Range<usize> = 24..32;
+/// The last opcode and pointers: host addresses, which are nobody's business.
+const POINTERS: std::ops::Range<usize> = 6..24;
+
+thread_local! {
+    /// What this thread's x87 registers hold, as far as is known.
+    static LOADED: Cell<Option<[u8; X87_BYTES]>> = const { Cell::new(None) };
+}
+
+/// Makes the host's x87 registers hold a state, unless they do already.
+pub fn load(state: &[u8; X87_BYTES]) {
+    if LOADED.get().as_ref() == Some(state) {
+        return;
+    }
+    let mut image = Image([0; 512]);
+    image.0[..X87_BYTES].copy_from_slice(state);
+    image.0[MXCSR].fill(0);
+    let mut mxcsr = 0u32;
+    // SAFETY: stores four bytes to a local.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags)) };
+    image.0[MXCSR.start..MXCSR.start + 4].copy_from_slice(&mxcsr.to_le_bytes());
+    // SAFETY: the image is 512 aligned bytes with a valid MXCSR; every register it loads is declared.
+    unsafe {
+        asm!("fxrstor64 [{}]", in(reg) &raw const image,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _, out("xmm6") _,
+            out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _, out("xmm12") _, out("xmm13") _,
+            out("xmm14") _, out("xmm15") _, options(nostack, preserves_flags));
+    }
+    LOADED.set(Some(*state));
+}
+
+/// What the host's x87 registers hold.
+pub fn save() -> [u8; X87_BYTES] {
+    let mut image = Image([0; 512]);
+    // SAFETY: the image is 512 aligned bytes; nothing else is written.
+    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut image, options(nostack, preserves_flags)) };
+    image.0[POINTERS].fill(0);
+    image.0[MXCSR].fill(0);
+    let mut state = [0; X87_BYTES];
+    state.copy_from_slice(&image.0[..X87_BYTES]);
+    LOADED.set(Some(state));
+    state
+}
