@@ -416,8 +416,8 @@ pub fn address_registers(address: &Address) -> u16 {
     address.base.map_or(0, |r| 1 << r) | address.index.map_or(0, |r| 1 << r)
 }
 
-/// The registers that `leave` reads.
-pub const LEAVE_READS: u16 = 1 << RBP;
+
+
 
 #[cfg(test)]
 mod tests {

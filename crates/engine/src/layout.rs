@@ -53,12 +53,6 @@ impl<'a> Layout<'a> {
         Self { prefixes, lead, opcode, modrm: rest[0], immediate }
     }
 
-    /// Whether a base register of 8 and above, which needs a REX or VEX bit, can be named without changing the meaning
-    /// of a byte register operand: without REX, 4 to 7 are AH to BH.
-    pub fn allows_rex(&self, uses_high_byte: HighByte) -> bool {
-        uses_high_byte == HighByte::No
-    }
-
     /// The instruction with `[base]` for its memory operand.
     pub fn with_base(&self, base: Reg, out: &mut Vec<u8>) {
         out.extend(self.prefixes.iter().filter(|byte| !matches!(byte, 0x67 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65)));
@@ -135,7 +129,7 @@ mod tests {
         assert_eq!(rebased(&[0x8b, 0x84, 0x8b, 0x10, 0, 0, 0], 8), "mov eax,[r8]");
         assert_eq!(rebased(&[0x4e, 0x8b, 0x04, 0x28], 1), "mov r8,[rcx]");
         assert_eq!(rebased(&[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0], 12), "mov rax,[r12]");
-        assert_eq!(rebased(&[0xf3, 0x0f, 0x10, 0x05, 1, 2, 3, 4], 13), "movss xmm0,dword [r13]");
+        assert_eq!(rebased(&[0xf3, 0x0f, 0x10, 0x05, 1, 2, 3, 4], 13), "movss xmm0,[r13]");
         assert_eq!(rebased(&[0xc5, 0xfc, 0x28, 0x44, 0x24, 0x40], 9), "vmovaps ymm0,[r9]");
         assert_eq!(rebased(&[0xc5, 0x7c, 0x28, 0x44, 0x24, 0x40], 1), "vmovaps ymm8,[rcx]");
         assert_eq!(rebased(&[0xc4, 0xc3, 0x7d, 0x4a, 0x14, 0x24, 0x30], 2), "vblendvps ymm2,ymm0,[rdx],ymm3");

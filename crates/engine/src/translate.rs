@@ -62,14 +62,18 @@ pub struct Plan {
 /// Whether instructions are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Count {
+    /// They are.
     Yes,
+    /// They are not.
     No,
 }
 
 /// Whether every Nth lookup fails by order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Chaos {
+    /// They do.
     Yes,
+    /// They do not.
     No,
 }
 

@@ -1,0 +1,187 @@
+//! The CPU on bare memory: a program is bytes, and the kernel is the test.
+
+mod rig;
+
+use addr::{Access, Perms, VirtAddr};
+use pagewalk_engine::{Exception, Exit};
+use iced_x86::code_asm::*;
+use rig::{CODE, DATA, Rig, STACK_TOP};
+
+fn program(build: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>) -> Rig {
+    let mut asm = CodeAssembler::new(64).expect("64 bits are supported");
+    build(&mut asm).expect("the test's instructions exist");
+    let bytes = asm.assemble(CODE).expect("the test's program assembles");
+    let mut rig = Rig::new();
+    rig.map(CODE, 4, Perms::READ_EXECUTE);
+    rig.map(DATA, 4, Perms::READ_WRITE);
+    rig.map(STACK_TOP - 0x4000, 4, Perms::READ_WRITE);
+    rig.poke(CODE, &bytes);
+    rig
+}
+
+#[test]
+fn a_loop_sums_memory() {
+    let mut rig = program(|a| {
+        let mut top = a.create_label();
+        a.mov(rsi, DATA)?;
+        a.xor(eax, eax)?;
+        a.mov(ecx, 100)?;
+        a.set_label(&mut top)?;
+        a.mov(dword_ptr(rsi + rcx * 4), ecx)?;
+        a.add(eax, dword_ptr(rsi + rcx * 4))?;
+        a.dec(ecx)?;
+        a.jne(top)?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 5050);
+}
+
+#[test]
+fn calls_and_returns() {
+    let mut rig = program(|a| {
+        let mut fib = a.create_label();
+        let mut recurse = a.create_label();
+        a.mov(edi, 15)?;
+        a.call(fib)?;
+        a.syscall()?;
+        a.set_label(&mut fib)?;
+        a.cmp(edi, 2)?;
+        a.jae(recurse)?;
+        a.mov(eax, edi)?;
+        a.ret()?;
+        a.set_label(&mut recurse)?;
+        a.push(rbx)?;
+        a.push(rdi)?;
+        a.sub(edi, 1)?;
+        a.call(fib)?;
+        a.mov(ebx, eax)?;
+        a.pop(rdi)?;
+        a.sub(edi, 2)?;
+        a.call(fib)?;
+        a.add(eax, ebx)?;
+        a.pop(rbx)?;
+        a.ret()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 610);
+    assert_eq!(rig.registers.gpr[4], STACK_TOP);
+}
+
+#[test]
+fn accesses_that_cross_pages() {
+    let mut rig = program(|a| {
+        a.mov(rsi, DATA + 0xffd)?;
+        a.mov(rax, 0x1122_3344_5566_7788u64)?;
+        a.mov(qword_ptr(rsi), rax)?;
+        a.add(qword_ptr(rsi), 1)?;
+        a.mov(rbx, qword_ptr(rsi))?;
+        a.movzx(edx, byte_ptr(rsi + 3))?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[3], 0x1122_3344_5566_7789);
+    assert_eq!(rig.registers.gpr[2], 0x55);
+}
+
+#[test]
+fn a_fault_is_exact_and_can_be_repaired() {
+    let mut rig = program(|a| {
+        a.mov(rdi, DATA + 0x10_0ffc)?;
+        a.mov(eax, 7)?;
+        a.mov(rax, qword_ptr(rdi))?;
+        a.syscall()
+    });
+    rig.map(DATA + 0x10_0000, 1, Perms::READ_WRITE);
+    let Exit::Fault(fault) = rig.run() else { panic!("the second page is absent") };
+    assert_eq!(fault.addr, VirtAddr::new(DATA + 0x10_1000), "the second page is reported");
+    assert_eq!(fault.access, Access::Read);
+    assert_eq!(rig.registers.gpr[0], 7, "the destination is as before");
+    rig.map(DATA + 0x10_1000, 1, Perms::READ_WRITE);
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 0);
+}
+
+#[test]
+fn code_that_patches_its_next_instruction() {
+    let mut rig = program(|a| {
+        // The immediate of the last mov is at a known distance: patch it, then run it.
+        let mut patched = a.create_label();
+        a.lea(rdi, ptr(patched))?;
+        a.mov(ecx, 3)?;
+        a.mov(byte_ptr(rdi + 1), ecx_low())?;
+        a.set_label(&mut patched)?;
+        a.mov(eax, 1)?;
+        a.syscall()
+    });
+    rig.protect(CODE, 1, Perms::ALL);
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 3);
+}
+
+fn ecx_low() -> AsmRegister8 {
+    cl
+}
+
+#[test]
+fn exceptions_are_the_guests() {
+    let mut rig = program(|a| {
+        a.xor(ecx, ecx)?;
+        a.mov(eax, 9)?;
+        a.cdq()?;
+        a.div(ecx)?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Exception(Exception::DivideError));
+    assert_eq!(rig.registers.gpr[0], 9);
+    let mut rig = program(|a| {
+        a.mov(rsi, DATA + 8)?;
+        a.movaps(xmm0, xmmword_ptr(rsi))?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Exception(Exception::GeneralProtection));
+    assert_eq!(rig.registers.gpr[6], DATA + 8);
+    let mut rig = program(|a| a.int3());
+    assert_eq!(rig.run(), Exit::Exception(Exception::Breakpoint));
+}
+
+#[test]
+fn a_kick_ends_an_endless_loop() {
+    let mut rig = program(|a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        a.jmp(top)
+    });
+    let view = rig.view();
+    let kicker = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        view.kick();
+    });
+    assert_eq!(rig.run(), Exit::Kicked);
+    kicker.join().expect("the kicker ends");
+}
+
+#[test]
+fn strings_follow_the_direction_flag() {
+    let mut rig = program(|a| {
+        a.mov(rdi, DATA)?;
+        a.mov(eax, 0x6162)?;
+        a.mov(ecx, 3000)?;
+        a.rep().stosw()?;
+        a.mov(rsi, DATA)?;
+        a.mov(rdi, DATA + 1)?;
+        a.mov(ecx, 100)?;
+        a.rep().movsb()?;
+        a.mov(rsi, DATA + 0x200)?;
+        a.mov(rdi, DATA + 0x204)?;
+        a.mov(ecx, 2)?;
+        a.std()?;
+        a.rep().movsd()?;
+        a.cld()?;
+        a.mov(eax, dword_ptr(DATA + 60))?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 0x6262_6262);
+    assert_eq!(rig.registers.gpr[7], DATA + 0x204 - 8);
+}

@@ -1,0 +1,68 @@
+//! A CPU, its memory and nothing else.
+
+use addr::{PAGE_BYTES, Perms, Registers, VirtAddr};
+use pagewalk_engine::{Budget, Cpu, Engine, EngineConfig, Exit};
+use mmu::{CpuView, Entry, Frames, Leaf, Levels, Memory, Origin, Tables, UpperHalf};
+use std::sync::Arc;
+
+pub const CODE: u64 = 0x40_0000;
+pub const DATA: u64 = 0x60_0000;
+pub const STACK_TOP: u64 = 0x7000_0000;
+
+pub struct Rig {
+    pub registers: Registers,
+    memory: Arc<Memory>,
+    frames: Frames,
+    tables: Arc<Tables>,
+    cpu: Cpu,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let memory = Memory::new(4096).expect("16 MiB can be reserved");
+        let mut frames = Frames::new(&memory);
+        let upper = UpperHalf::new(Levels::Four, &mut frames).expect("there are frames");
+        let tables = Arc::new(Tables::new(&upper, &mut frames).expect("there are frames"));
+        let engine = Engine::new(Arc::clone(&memory), EngineConfig::default()).expect("the host allows code memory");
+        let cpu = Cpu::new(&Arc::new(engine));
+        let registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
+        Self { registers, memory, frames, tables, cpu }
+    }
+
+    pub fn view(&self) -> Arc<CpuView> {
+        Arc::clone(self.cpu.view())
+    }
+
+    pub fn map(&mut self, start: u64, pages: u64, perms: Perms) {
+        for page in 0..pages {
+            let pfn = self.frames.alloc_zeroed(0).expect("there are frames").into_pfn();
+            let leaf = Entry::Leaf(Leaf::user(pfn, perms, Origin::Anonymous));
+            let page = VirtAddr::new(start + page * PAGE_BYTES).page();
+            self.tables.set(page, leaf, &mut self.frames).expect("there are frames");
+        }
+    }
+
+    pub fn protect(&mut self, start: u64, pages: u64, perms: Perms) {
+        for page in 0..pages {
+            let page = VirtAddr::new(start + page * PAGE_BYTES).page();
+            let Entry::Leaf(leaf) = self.tables.entry(page) else { panic!("the page is mapped") };
+            self.tables.set(page, Entry::Leaf(leaf.with_perms(perms)), &mut self.frames).expect("no table is needed");
+        }
+    }
+
+    pub fn poke(&mut self, start: u64, bytes: &[u8]) {
+        for (offset, byte) in bytes.iter().enumerate() {
+            let addr = VirtAddr::new(start + offset as u64);
+            let Entry::Leaf(leaf) = self.tables.entry(addr.page()) else { panic!("the page is mapped") };
+            self.memory.ram().write(leaf.pfn.start() + addr.page_offset(), &[*byte]);
+        }
+    }
+
+    pub fn run(&mut self) -> Exit {
+        self.run_with(Budget::Unlimited)
+    }
+
+    pub fn run_with(&mut self, budget: Budget) -> Exit {
+        self.cpu.run(&mut self.registers, &self.tables, budget)
+    }
+}
