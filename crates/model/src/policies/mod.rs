@@ -38,7 +38,7 @@ pub use second_chance::SecondChance;
 pub use sieve::Sieve;
 pub use two_q::TwoQ;
 pub use w_tinylfu::WTinyLfu;
-pub use wsclock::WsClock;
+pub use wsclock::{MOST_LOOKED_AT, WsClock};
 
 use crate::policy::Policy;
 

@@ -8,17 +8,19 @@ use addr::Access;
 /// ticks under a kernel that never touches.
 ///
 /// A page older than `window` leaves: at once when it is clean; a dirty one is cleaned (its write-back is scheduled) and
-/// leaves when the hand comes again. If a whole turn finds none, the next unused clean page leaves, then any unused
-/// one. A turn that found no old page also says when the first can be old, and until then no turn is made.
+/// leaves when the hand comes again. If a turn finds none, the next unused clean page leaves, then any unused one. The
+/// paper's turn is the whole circle; here it is at most [`MOST_LOOKED_AT`] frames, so that a large memory in which few
+/// pages are old is not searched at each fault.
 pub struct WsClock {
     frames: usize,
     slots: Slots<Frame>,
     hand: usize,
     window: u64,
     now: u64,
-    /// No page was last used before this.
-    oldest_use: u64,
 }
+
+/// How many frames the hand passes in search of a better victim.
+pub const MOST_LOOKED_AT: usize = 64;
 
 #[derive(Clone, Copy, Default)]
 struct Frame {
@@ -39,13 +41,12 @@ enum Wanted {
 impl WsClock {
     /// Memory of `frames` pages; a page is in the working set for `window` references after a use.
     pub fn new(frames: usize, window: u64) -> Self {
-        Self { frames, slots: Slots::new(frames), hand: 0, window, now: 0, oldest_use: 0 }
+        Self { frames, slots: Slots::new(frames), hand: 0, window, now: 0 }
     }
 
-    /// One turn of the hand.
-    fn turn(&mut self, wanted: Wanted, marks: &mut TestAndClear<'_>) -> Option<u64> {
-        let mut oldest_use = self.now;
-        for _ in 0..self.frames {
+    /// Moves the hand over up to `count` frames.
+    fn turn(&mut self, count: usize, wanted: Wanted, marks: &mut TestAndClear<'_>) -> Option<u64> {
+        for _ in 0..count {
             let slot = self.hand as Slot;
             self.hand = (self.hand + 1) % self.frames;
             let mut frame = self.slots[slot];
@@ -58,7 +59,6 @@ impl WsClock {
             if is_used {
                 (frame.is_used, frame.last_use) = (false, self.now);
             }
-            oldest_use = oldest_use.min(frame.last_use);
             let is_old = self.now - frame.last_use > self.window;
             let is_victim = !is_used
                 && match wanted {
@@ -74,7 +74,6 @@ impl WsClock {
                 return Some(self.take(slot));
             }
         }
-        self.oldest_use = oldest_use;
         None
     }
 
@@ -109,16 +108,12 @@ impl Policy for WsClock {
         if self.slots.used() == 0 {
             return None;
         }
-        if self.now - self.oldest_use > self.window
-            && let Some(victim) = self.turn(Wanted::Old, marks)
-        {
-            return Some(victim);
-        }
-        // The last turn cleared whatever use bits the two before it met.
-        self.turn(Wanted::UnusedClean, marks)
-            .or_else(|| self.turn(Wanted::UnusedClean, marks))
-            .or_else(|| self.turn(Wanted::Unused, marks))
-            .or_else(|| self.turn(Wanted::Unused, &mut |_| Marks::default()))
+        let few = self.frames.min(MOST_LOOKED_AT);
+        // The hand may have to clear all use bits first, and then take what it meets.
+        self.turn(few, Wanted::Old, marks)
+            .or_else(|| self.turn(few, Wanted::UnusedClean, marks))
+            .or_else(|| self.turn(2 * self.frames, Wanted::Unused, marks))
+            .or_else(|| self.turn(self.frames, Wanted::Unused, &mut |_| Marks::default()))
     }
 
     fn insert(&mut self, page: u64, access: Access) {
@@ -138,7 +133,7 @@ impl Policy for WsClock {
 
     fn check(&self) {
         let taken = (0..self.frames as Slot).filter(|&slot| self.slots[slot].is_taken);
-        assert_eq!(taken.clone().count(), self.slots.used(), "a page has a frame");
-        assert!(taken.into_iter().all(|slot| self.slots[slot].last_use >= self.oldest_use), "the bound holds");
+        assert_eq!(taken.count(), self.slots.used(), "a page has a frame");
+        assert!(self.hand < self.frames, "the hand points at a frame");
     }
 }
