@@ -4,12 +4,24 @@
 //! here allocates per reference.
 #![forbid(unsafe_code)]
 
+mod associative;
+mod cache;
 mod page_map;
 pub mod policies;
 mod policy;
 mod random;
 mod slots;
+mod tlb;
+mod translation;
+mod walk_cache;
+mod working_set;
 
+pub use associative::{Associative, Shape, WayReplacement};
+pub use cache::{By, CacheCounts, CacheLevel, Caches, Found, Inclusion, Line, LineName, WritePolicy};
 pub use policies::{PolicyKind, Settings};
 pub use policy::{Marks, Outcome, Policy, Reference, Residency, TestAndClear};
 pub use random::Random;
+pub use tlb::{Asid, Keep, Scope, Serves, TlbCounts, TlbEntry, TlbStructure, Tlbs};
+pub use translation::{EntryRead, Translated, TranslationModel};
+pub use walk_cache::{WalkCache, WalkCaches};
+pub use working_set::{WorkingSets, working_sets};
