@@ -6,7 +6,8 @@ use crate::features;
 use crate::layout::HighByte;
 use addr::VirtAddr;
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register,
 };
 
 /// The six arithmetic flags, in iced's numbering.
@@ -173,7 +174,11 @@ fn may_leave_flags(instruction: &Instruction) -> bool {
             let count = instruction.op_count() - 1;
             match instruction.op_kind(count) {
                 OpKind::Immediate8 => {
-                    let mask = if instruction.op0_register().is_gpr64() || instruction.memory_size().size() == 8 { 63 } else { 31 };
+                    let mask = if instruction.op0_register().is_gpr64() || instruction.memory_size().size() == 8 {
+                        63
+                    } else {
+                        31
+                    };
                     instruction.immediate8() & mask == 0
                 }
                 _ => true,
@@ -237,7 +242,8 @@ fn note_registers(
             OpAccess::None | OpAccess::NoMemAccess => {}
         }
     }
-    let keeps_destination = matches!(instruction.mnemonic(), Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Lar | Mnemonic::Lsl);
+    let keeps_destination =
+        matches!(instruction.mnemonic(), Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Lar | Mnemonic::Lsl);
     let plain_load = matches!(
         instruction.mnemonic(),
         Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd | Mnemonic::Pop
@@ -250,7 +256,10 @@ fn note_registers(
     } else {
         analysed.kills = full & !analysed.reads;
     }
-    info.used_memory().iter().map(|memory| memory_use(memory.access())).reduce(|a, b| if a == b { a } else { Use::Modify })
+    info.used_memory()
+        .iter()
+        .map(|memory| memory_use(memory.access()))
+        .reduce(|a, b| if a == b { a } else { Use::Modify })
 }
 
 fn memory_use(access: OpAccess) -> Use {
@@ -324,8 +333,8 @@ fn classify_conditional(instruction: &Instruction) -> Class {
 fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
     use Mnemonic::*;
     match instruction.mnemonic() {
-        Nop | Endbr64 | Endbr32 | Prefetch | Prefetchw | Prefetchwt1 | Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2
-        | Reservednop | Pause | Clflush | Clflushopt | Clwb => return Class::Nothing,
+        Nop | Endbr64 | Endbr32 | Prefetch | Prefetchw | Prefetchwt1 | Prefetchnta | Prefetcht0 | Prefetcht1
+        | Prefetcht2 | Reservednop | Pause | Clflush | Clflushopt | Clwb => return Class::Nothing,
         Lea => return classify_lea(instruction),
         Push => return classify_push(instruction),
         Pop => {
@@ -338,8 +347,11 @@ fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
     let Some(memory) = (0..instruction.op_count()).find(|index| instruction.op_kind(*index) == OpKind::Memory) else {
         return if usage.is_some() { Class::Helper } else { Class::Plain };
     };
-    let operand =
-        Operand { address: address_of(instruction), usage: usage.unwrap_or(Use::Load), bytes: features::memory_bytes(instruction) };
+    let operand = Operand {
+        address: address_of(instruction),
+        usage: usage.unwrap_or(Use::Load),
+        bytes: features::memory_bytes(instruction),
+    };
     let _ = memory;
     if features::is_moffs(instruction.code()) { Class::Moffs(operand) } else { Class::Memory(operand) }
 }
@@ -416,9 +428,6 @@ pub fn address_registers(address: &Address) -> u16 {
     address.base.map_or(0, |r| 1 << r) | address.index.map_or(0, |r| 1 << r)
 }
 
-
-
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -461,7 +470,10 @@ mod tests {
     fn classes() {
         assert_eq!(analysed(&[0x0f, 0x05]).class, Class::Helper); // syscall
         assert_eq!(analysed(&[0x74, 0x02]).class, Class::Branch(4, VirtAddr::new(0x1004)));
-        assert_eq!(analysed(&[0x48, 0x8d, 0x05, 1, 0, 0, 0]).class, Class::LoadAddress { to: 0, value: 0x1008, bits: 64 });
+        assert_eq!(
+            analysed(&[0x48, 0x8d, 0x05, 1, 0, 0, 0]).class,
+            Class::LoadAddress { to: 0, value: 0x1008, bits: 64 }
+        );
         assert_eq!(analysed(&[0xc3]).class, Class::Return(0));
         assert!(matches!(analysed(&[0xa1, 1, 2, 3, 4, 5, 6, 7, 8]).class, Class::Moffs(_)));
         assert_eq!(analysed(&[0x0f, 0xab, 0x08]).class, Class::Helper); // bts [rax],ecx

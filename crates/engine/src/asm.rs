@@ -268,7 +268,8 @@ impl Assembler {
     /// Makes a short jump land here.
     pub fn bind_short(&mut self, jump: u32) {
         let distance = self.here() - jump;
-        self.bytes[jump as usize - 1] = u8::try_from(distance).ok().filter(|&d| d < 128).expect("a short jump is short");
+        self.bytes[jump as usize - 1] =
+            u8::try_from(distance).ok().filter(|&d| d < 128).expect("a short jump is short");
     }
 
     /// Makes the rel32 at `at` lead to an address.
@@ -435,7 +436,10 @@ mod tests {
                 format!("lea {name},[rsp+{name}*4+8]")
             );
         }
-        assert_eq!(text(|a| a.lea(Width::B64, 3, Mem { base: None, index: Some(9), scale: 8, disp: 8 })), "lea rbx,[r9*8+8]");
+        assert_eq!(
+            text(|a| a.lea(Width::B64, 3, Mem { base: None, index: Some(9), scale: 8, disp: 8 })),
+            "lea rbx,[r9*8+8]"
+        );
         assert_eq!(text(|a| a.store_imm(13, -1)), "mov qword [r13],0FFFFFFFFFFFFFFFFh");
         assert_eq!(text(|a| a.store_gs_imm(Gs::At(16), 7)), "mov dword [gs:10h],7");
         assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
@@ -445,6 +449,11 @@ mod tests {
         assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");
         assert_eq!(text(|a| a.push_gs(Gs::At(8))), "push qword [gs:8]");
         assert_eq!(text(|a| a.mov_imm(8, u64::MAX)), "mov r8,0FFFFFFFFFFFFFFFFh");
-        assert_eq!(text(|a| { a.jmp(0x1005); }), "jmp 0000000000001005h");
+        assert_eq!(
+            text(|a| {
+                a.jmp(0x1005);
+            }),
+            "jmp 0000000000001005h"
+        );
     }
 }

@@ -16,8 +16,8 @@ use crate::Isa;
 use crate::exit::{Exception, Exit, Opcode};
 use crate::features;
 use crate::guest::Guest;
-use crate::state::State;
 use crate::source::LONGEST_INSTRUCTION;
+use crate::state::State;
 use addr::VirtAddr;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
 
@@ -109,8 +109,8 @@ fn one(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa)
         Call => return stack::call(state, guest, instruction).map(Next::At),
         Cpuid => cpuid::execute(state, isa),
         Xgetbv => cpuid::xgetbv(state, isa)?,
-        Xsave | Xsave64 | Xsaveopt | Xsaveopt64 | Xsavec | Xsavec64 | Xrstor | Xrstor64 | Fxsave | Fxsave64 | Fxrstor
-        | Fxrstor64 => xsave::execute(state, guest, instruction, isa)?,
+        Xsave | Xsave64 | Xsaveopt | Xsaveopt64 | Xsavec | Xsavec64 | Xrstor | Xrstor64 | Fxsave | Fxsave64
+        | Fxrstor | Fxrstor64 => xsave::execute(state, guest, instruction, isa)?,
         Bt | Bts | Btr | Btc => bits::execute(state, guest, instruction)?,
         Maskmovq | Maskmovdqu | Vmaskmovdqu => masked::byte_store(state, guest, instruction)?,
         Vmaskmovps | Vmaskmovpd | Vpmaskmovd | Vpmaskmovq => masked::execute(state, guest, instruction)?,

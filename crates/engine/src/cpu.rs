@@ -385,9 +385,9 @@ impl Run<'_> {
     /// Finds the prepared block of an instruction; its sites, and where it leads.
     fn enter_prepared(&self, rip: VirtAddr) -> Result<(Vec<Site>, VirtAddr), Exit> {
         let mut cache = self.engine.cache();
-        let id = cache.find(self.tables, rip, AccessMode::Prepared).map_err(|FetchRefused { addr, refusal }| {
-            Exit::Fault(Fault { addr, access: Access::Execute, refusal })
-        })?;
+        let id = cache
+            .find(self.tables, rip, AccessMode::Prepared)
+            .map_err(|FetchRefused { addr, refusal }| Exit::Fault(Fault { addr, access: Access::Execute, refusal }))?;
         let block = cache.block(id).expect("a block that was just found is alive");
         let sites = block.sites.clone().map(|number| cache.site(number)).collect();
         let (body, next) = (block.body, rip.wrapping_add(u64::from(block.guest_bytes)));

@@ -5,19 +5,76 @@ use iced_x86::{Code, CpuidFeature, EncodingKind, Instruction, Mnemonic, OpKind, 
 /// Whether the announced CPU has the instruction: user-mode x86-64-v3 and the extensions programs find by CPUID.
 pub fn is_executable(instruction: &Instruction) -> bool {
     use CpuidFeature::*;
-    if matches!(instruction.encoding(), EncodingKind::EVEX | EncodingKind::XOP | EncodingKind::D3NOW | EncodingKind::MVEX) {
+    if matches!(
+        instruction.encoding(),
+        EncodingKind::EVEX | EncodingKind::XOP | EncodingKind::D3NOW | EncodingKind::MVEX
+    ) {
         return false;
     }
     !uses_opmask(instruction)
         && instruction.cpuid_features().iter().all(|feature| {
             matches!(
                 feature,
-                INTEL8086 | INTEL8086_ONLY | INTEL186 | INTEL286 | INTEL286_ONLY | INTEL386 | INTEL386_ONLY
-                    | INTEL386_A0_ONLY | INTEL486 | INTEL486_A_ONLY | X64 | ADX | AES | AVX | AVX2 | BMI1 | BMI2
-                    | CET_IBT | CET_SS | CLFLUSHOPT | CLFSH | CLWB | CMOV | CMPXCHG16B | CPUID | CX8 | F16C | FMA | FPU
-                    | FPU287 | FPU287XL_ONLY | FPU387 | FPU387SL_ONLY | FSGSBASE | FXSR | LZCNT | MMX | MOVBE | MULTIBYTENOP
-                    | PAUSE | PCLMULQDQ | POPCNT | PREFETCHW | RDPID | RDRAND | RDSEED | RDTSCP | SHA | SSE | SSE2 | SSE3
-                    | SSE4_1 | SSE4_2 | SSSE3 | SYSCALL | TSC | XSAVE | XSAVEC | XSAVEOPT | PREFETCHWT1
+                INTEL8086
+                    | INTEL8086_ONLY
+                    | INTEL186
+                    | INTEL286
+                    | INTEL286_ONLY
+                    | INTEL386
+                    | INTEL386_ONLY
+                    | INTEL386_A0_ONLY
+                    | INTEL486
+                    | INTEL486_A_ONLY
+                    | X64
+                    | ADX
+                    | AES
+                    | AVX
+                    | AVX2
+                    | BMI1
+                    | BMI2
+                    | CET_IBT
+                    | CET_SS
+                    | CLFLUSHOPT
+                    | CLFSH
+                    | CLWB
+                    | CMOV
+                    | CMPXCHG16B
+                    | CPUID
+                    | CX8
+                    | F16C
+                    | FMA
+                    | FPU
+                    | FPU287
+                    | FPU287XL_ONLY
+                    | FPU387
+                    | FPU387SL_ONLY
+                    | FSGSBASE
+                    | FXSR
+                    | LZCNT
+                    | MMX
+                    | MOVBE
+                    | MULTIBYTENOP
+                    | PAUSE
+                    | PCLMULQDQ
+                    | POPCNT
+                    | PREFETCHW
+                    | RDPID
+                    | RDRAND
+                    | RDSEED
+                    | RDTSCP
+                    | SHA
+                    | SSE
+                    | SSE2
+                    | SSE3
+                    | SSE4_1
+                    | SSE4_2
+                    | SSSE3
+                    | SYSCALL
+                    | TSC
+                    | XSAVE
+                    | XSAVEC
+                    | XSAVEOPT
+                    | PREFETCHWT1
             )
         })
 }
@@ -36,11 +93,12 @@ pub fn is_by_hand(instruction: &Instruction) -> bool {
         return true;
     }
     match instruction.mnemonic() {
-        Cpuid | Xgetbv | Rdtscp | Rdpid | Rdfsbase | Rdgsbase | Wrfsbase | Wrgsbase | Xsave | Xsave64 | Xsavec | Xsavec64
-        | Xsaveopt | Xsaveopt64 | Xrstor | Xrstor64 | Pushf | Pushfd | Pushfq | Popf | Popfd | Popfq | Enter | Xlatb
-        | Maskmovq | Maskmovdqu | Vmaskmovdqu | Vmaskmovps | Vmaskmovpd | Vpmaskmovd | Vpmaskmovq | Syscall | Int | Int1
-        | Int3 | Into | Ud0 | Ud1 | Ud2 | Hlt | Sgdt | Sidt | Sldt | Str | Smsw | Lgdt | Lidt | Lfs | Lgs | Lss | Lds | Les
-        | Sysenter | Sysexit | Iret | Iretd | Iretq | Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Monitor | Mwait => true,
+        Cpuid | Xgetbv | Rdtscp | Rdpid | Rdfsbase | Rdgsbase | Wrfsbase | Wrgsbase | Xsave | Xsave64 | Xsavec
+        | Xsavec64 | Xsaveopt | Xsaveopt64 | Xrstor | Xrstor64 | Pushf | Pushfd | Pushfq | Popf | Popfd | Popfq
+        | Enter | Xlatb | Maskmovq | Maskmovdqu | Vmaskmovdqu | Vmaskmovps | Vmaskmovpd | Vpmaskmovd | Vpmaskmovq
+        | Syscall | Int | Int1 | Int3 | Into | Ud0 | Ud1 | Ud2 | Hlt | Sgdt | Sidt | Sldt | Str | Smsw | Lgdt
+        | Lidt | Lfs | Lgs | Lss | Lds | Les | Sysenter | Sysexit | Iret | Iretd | Iretq | Fxsave | Fxsave64
+        | Fxrstor | Fxrstor64 | Monitor | Mwait => true,
         Bt | Bts | Btr | Btc => instruction.op0_kind() == OpKind::Memory && instruction.op1_kind() == OpKind::Register,
         Pop => instruction.op0_kind() == OpKind::Memory,
         Mov => writes_segment(instruction),
@@ -49,8 +107,9 @@ pub fn is_by_hand(instruction: &Instruction) -> bool {
 }
 
 fn writes_segment(instruction: &Instruction) -> bool {
-    (0..instruction.op_count())
-        .any(|index| instruction.op_kind(index) == OpKind::Register && is_special_register(instruction.op_register(index)))
+    (0..instruction.op_count()).any(|index| {
+        instruction.op_kind(index) == OpKind::Register && is_special_register(instruction.op_register(index))
+    })
 }
 
 fn is_special_register(register: Register) -> bool {
@@ -60,7 +119,9 @@ fn is_special_register(register: Register) -> bool {
 /// Whether an instruction belongs to the x87 unit.
 pub fn is_x87(code: Code) -> bool {
     use CpuidFeature::*;
-    code.cpuid_features().iter().any(|feature| matches!(feature, FPU | FPU287 | FPU287XL_ONLY | FPU387 | FPU387SL_ONLY | MMX))
+    code.cpuid_features()
+        .iter()
+        .any(|feature| matches!(feature, FPU | FPU287 | FPU287XL_ONLY | FPU387 | FPU387SL_ONLY | MMX))
         || matches!(code.mnemonic(), Mnemonic::Fisttp | Mnemonic::Emms)
 }
 
@@ -69,7 +130,13 @@ pub fn is_moffs(code: Code) -> bool {
     use Code::*;
     matches!(
         code,
-        Mov_AL_moffs8 | Mov_AX_moffs16 | Mov_EAX_moffs32 | Mov_RAX_moffs64 | Mov_moffs8_AL | Mov_moffs16_AX | Mov_moffs32_EAX
+        Mov_AL_moffs8
+            | Mov_AX_moffs16
+            | Mov_EAX_moffs32
+            | Mov_RAX_moffs64
+            | Mov_moffs8_AL
+            | Mov_moffs16_AX
+            | Mov_moffs32_EAX
             | Mov_moffs64_RAX
     )
 }

@@ -123,11 +123,14 @@ impl State<'_> {
     pub fn set_register(&self, register: Register, value: u64) {
         let number = register.full_register().number() as Reg;
         let old = self.gpr(number);
-        self.set_gpr(number, match register {
-            Register::AH | Register::CH | Register::DH | Register::BH => old & !0xff00 | (value & 0xff) << 8,
-            _ if register.size() >= 4 => value & mask(register.size()),
-            _ => old & !mask(register.size()) | value & mask(register.size()),
-        });
+        self.set_gpr(
+            number,
+            match register {
+                Register::AH | Register::CH | Register::DH | Register::BH => old & !0xff00 | (value & 0xff) << 8,
+                _ if register.size() >= 4 => value & mask(register.size()),
+                _ => old & !mask(register.size()) | value & mask(register.size()),
+            },
+        );
     }
 
     /// An effective address.

@@ -5,8 +5,8 @@
 //! with every register as it was; the engine finds the guest instruction by the host address. A signal anywhere else
 //! is pagewalk's own bug and takes its default course.
 
-use crate::context::Slot;
 use crate::block::Reason;
+use crate::context::Slot;
 use mmu::CpuView;
 use std::cell::Cell;
 use std::ptr;

@@ -48,8 +48,20 @@ pub fn call(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -> R
 fn operand_bytes(instruction: &Instruction) -> usize {
     let change = instruction.stack_pointer_increment().unsigned_abs() as usize;
     match instruction.mnemonic() {
-        Mnemonic::Enter => if instruction.code() == Code::Enterw_imm16_imm8 { 2 } else { 8 },
-        Mnemonic::Leave => if instruction.code() == Code::Leavew { 2 } else { 8 },
+        Mnemonic::Enter => {
+            if instruction.code() == Code::Enterw_imm16_imm8 {
+                2
+            } else {
+                8
+            }
+        }
+        Mnemonic::Leave => {
+            if instruction.code() == Code::Leavew {
+                2
+            } else {
+                8
+            }
+        }
         _ => change,
     }
 }

@@ -95,8 +95,9 @@ fn operation(mnemonic: Mnemonic) -> Option<Operation> {
 }
 
 fn uses_32_bit_addresses(instruction: &Instruction) -> bool {
-    (0..instruction.op_count())
-        .any(|index| matches!(instruction.op_kind(index), OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI))
+    (0..instruction.op_count()).any(|index| {
+        matches!(instruction.op_kind(index), OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI)
+    })
 }
 
 impl StringOp<'_> {
@@ -179,7 +180,8 @@ impl StringOp<'_> {
 
     fn advance(&self, elements: u64) {
         let distance = self.step.wrapping_mul(elements);
-        let moved = |register| (self.state.gpr(register) & self.address_mask).wrapping_add(distance) & self.address_mask;
+        let moved =
+            |register| (self.state.gpr(register) & self.address_mask).wrapping_add(distance) & self.address_mask;
         if self.uses_source() {
             self.state.set_gpr(RSI, moved(RSI));
         }

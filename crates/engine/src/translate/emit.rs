@@ -247,10 +247,13 @@ impl<'a> Emitter<'a> {
 
     fn effective_address(&mut self, address: &Address, to: Reg) {
         if address.base.is_none() && address.index.is_none() {
-            self.asm.mov_imm(to, match address.narrow {
-                Narrow::No => address.disp as u64,
-                Narrow::Yes => u64::from(address.disp as u32),
-            });
+            self.asm.mov_imm(
+                to,
+                match address.narrow {
+                    Narrow::No => address.disp as u64,
+                    Narrow::Yes => u64::from(address.disp as u32),
+                },
+            );
         } else {
             let width = if address.narrow == Narrow::Yes { Width::B32 } else { Width::B64 };
             let disp = address.disp as i32;
@@ -406,13 +409,7 @@ impl<'a> Emitter<'a> {
 
     fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
         let link = self.links.len() as u32;
-        self.links.push(Link {
-            from: self.place.block,
-            target,
-            jump: self.place.host + jump,
-            cold: 0,
-            entry,
-        });
+        self.links.push(Link { from: self.place.block, target, jump: self.place.host + jump, cold: 0, entry });
         self.cold.push(Cold::Link { link });
     }
 

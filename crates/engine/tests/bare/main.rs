@@ -3,8 +3,8 @@
 mod rig;
 
 use addr::{Access, Perms, VirtAddr};
-use pagewalk_engine::{Exception, Exit};
 use iced_x86::code_asm::*;
+use pagewalk_engine::{Exception, Exit};
 use rig::{CODE, DATA, Rig, STACK_TOP};
 
 fn program(build: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>) -> Rig {

@@ -1,8 +1,8 @@
 //! A CPU, its memory and nothing else.
 
 use addr::{PAGE_BYTES, Perms, Registers, VirtAddr};
-use pagewalk_engine::{Budget, Cpu, Engine, EngineConfig, Exit};
 use mmu::{CpuView, Entry, Frames, Leaf, Levels, Memory, Origin, Tables, UpperHalf};
+use pagewalk_engine::{Budget, Cpu, Engine, EngineConfig, Exit};
 use std::sync::Arc;
 
 pub const CODE: u64 = 0x40_0000;

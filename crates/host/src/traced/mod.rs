@@ -154,8 +154,19 @@ impl Traced {
         self.memory.write_all_at(from, at.get())
     }
 
+    /// What /proc/PID/maps says of the process, the page that stays mapped included.
+    ///
+    /// # Errors
+    /// The host's; the process is gone then.
+    pub fn maps(&self) -> io::Result<String> {
+        std::fs::read_to_string(format!("/proc/{}/maps", self.process.pid()))
+    }
+
     /// Makes one system call in the process. The registers are as before afterwards.
-    fn syscall(&mut self, number: libc::c_long, args: [u64; 6]) -> io::Result<u64> {
+    ///
+    /// # Errors
+    /// The errno that the call answered.
+    pub fn syscall(&mut self, number: libc::c_long, args: [u64; 6]) -> io::Result<u64> {
         let saved = self.process.general()?;
         let mut call = saved;
         call.rip = STUB.get() + image::CODE_OFFSET;

@@ -108,7 +108,7 @@ impl Mm {
             if area.traits.is_locked() {
                 return Err(Errno::EINVAL);
             }
-            if !area.perms.contains(Perms::WRITE) {
+            if !area.may.contains(Perms::WRITE) {
                 return Err(Errno::EACCES);
             }
             if self.store.objects.get(object.id()).is_file() {

@@ -70,12 +70,10 @@ impl Space {
             self.cut_leaves(piece, store).map_err(|_| Errno::ENOMEM)?;
             let could_fetch = area.perms.contains(Perms::EXECUTE);
             let is_shared = area.backing.is_shared();
-            let is_counted = is_data_now && !area.traits.has(AreaTraits::NO_RESERVE);
+            let traits = commitment(area, perms);
             self.areas.change(piece, |area| {
                 area.perms = perms;
-                if is_counted {
-                    area.traits = area.traits.with(AreaTraits::ACCOUNTED);
-                }
+                area.traits = traits;
             });
             self.usage.peak_areas = self.usage.peak_areas.max(self.areas.count() as u64);
             self.protect_pages(piece, charged.leaf_perms(), is_shared, store);
@@ -106,5 +104,20 @@ impl Space {
             }
         }
         shootdown.complete(&mut store.frames);
+    }
+}
+
+/// The traits of an area whose rights change: what becomes writable is counted as committed, and what never was
+/// written to no more.
+fn commitment(area: &Area, perms: Perms) -> AreaTraits {
+    let is_writable = perms.contains(Perms::WRITE);
+    let was_writable = area.perms.contains(Perms::WRITE);
+    let is_exempt = area.backing.is_shared() || area.traits.has(AreaTraits::NO_RESERVE);
+    if is_writable && !was_writable && !is_exempt {
+        area.traits.with(AreaTraits::ACCOUNTED)
+    } else if !is_writable && area.backing.is_anonymous() && area.family.is_none() {
+        area.traits.without(AreaTraits::ACCOUNTED)
+    } else {
+        area.traits
     }
 }

@@ -43,6 +43,9 @@ impl Space {
         let mut plan = self.check_request(request)?;
         let start = plan.from.start;
         let has_target = plan.flags & (FIXED | DONT_UNMAP) != 0;
+        if plan.flags & FIXED != 0 && plan.from.count() == plan.new_pages {
+            return self.move_all(&plan, store);
+        }
         let mut area = self.areas.find(start).cloned().ok_or(Errno::EFAULT)?;
         if has_target && self.areas.count() + 2 >= self.limits.areas - 3 {
             return Err(Errno::ENOMEM);
@@ -57,9 +60,7 @@ impl Space {
         if plan.from.count() == plan.new_pages && !has_target {
             return Ok(start.start());
         }
-        if plan.from.count() < plan.new_pages || plan.from.count() == plan.new_pages {
-            self.may_remap(&area, &plan)?;
-        }
+        self.may_remap(&area, &plan)?;
         if plan.flags & FIXED != 0 {
             let target = PageRange::from_count(plan.new_addr.page(), plan.new_pages);
             self.unmap(target, store)?;
@@ -68,7 +69,6 @@ impl Space {
             self.unmap(PageRange::new(start + plan.new_pages, plan.from.end), store)?;
             plan.from.end = start + plan.new_pages;
             area = self.areas.find(start).cloned().ok_or(Errno::EFAULT)?;
-            self.may_remap(&area, &plan)?;
         }
         if !has_target && self.grow_in_place(&area, &plan, store)? {
             return Ok(start.start());
@@ -79,6 +79,25 @@ impl Space {
         let target = self.target(&area, &plan)?;
         self.move_area(&area, &plan, target, store)?;
         Ok(target.start())
+    }
+
+    /// Moves all that a range holds, be it several areas with holes between them (since Linux 6.17). Pieces before one
+    /// that cannot be moved have moved.
+    fn move_all(&mut self, plan: &Move, store: &mut Store) -> Result<VirtAddr, Errno> {
+        let target = |page: Page| plan.new_addr.page() + (page - plan.from.start);
+        self.areas.find(plan.from.start).ok_or(Errno::EFAULT)?;
+        let areas: Vec<_> = self.areas.overlapping(plan.from).cloned().collect();
+        for area in areas {
+            if self.areas.count() + 2 >= self.limits.areas - 3 {
+                return Err(Errno::ENOMEM);
+            }
+            let from = area.pages.intersection(plan.from);
+            let piece = Move { from, new_pages: from.count(), new_addr: target(from.start).start(), ..*plan };
+            self.unmap(PageRange::from_count(target(from.start), from.count()), store)?;
+            let to = self.target(&area, &piece)?;
+            self.move_area(&area, &piece, to, store)?;
+        }
+        Ok(plan.new_addr)
     }
 
     fn check_request(&self, request: &MremapRequest) -> Result<Move, Errno> {
@@ -116,12 +135,13 @@ impl Space {
         })
     }
 
-    /// Whether the old range lies in one area, and limits allow what is added to it.
+    /// Whether what is kept of the old range lies in one area, and limits allow what is added to it.
     fn may_remap(&self, area: &Area, plan: &Move) -> Result<(), Errno> {
-        if plan.from.end > area.pages.end {
+        let kept_pages = plan.from.count().min(plan.new_pages);
+        if plan.from.start + kept_pages > area.pages.end {
             return Err(Errno::EFAULT);
         }
-        let added = (plan.new_pages - plan.from.count()) * PAGE_BYTES;
+        let added = (plan.new_pages - kept_pages) * PAGE_BYTES;
         if added == 0 {
             return Ok(());
         }
@@ -181,7 +201,8 @@ impl Space {
         self.add_area(moved, store);
         if keeps_old {
             let is_whole = plan.from == area.pages;
-            self.areas.change(plan.from, |old| {
+            // Linux unlocks all of the old area, not only what moved.
+            self.areas.change(area.pages, |old| {
                 old.traits = old.traits.without(AreaTraits::LOCKED).without(AreaTraits::LOCKED_ON_FAULT);
                 old.family = old.family.filter(|_| !is_whole);
             });

@@ -1,6 +1,7 @@
 //! Each sentence of linux-mm.md, section 1, as a test.
 
 mod advice;
+mod against_host;
 mod basics;
 mod files;
 mod remap;
