@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Pages below a growing area that are not handed out, so that it does not run into its neighbour (256 pages).
 pub(crate) const GUARD_PAGES: u64 = 256;
 
-/// A set of areas that do not overlap, none of which could be one with its neighbour.
+/// A set of areas that do not overlap. Where one is put in or changed, it becomes one with neighbours that are alike.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Areas {
     by_start: BTreeMap<Page, Area>,
@@ -53,7 +53,10 @@ impl Areas {
     /// Those that share a page with a range, in order.
     pub fn overlapping(&self, range: PageRange) -> impl Iterator<Item = &Area> {
         let start = self.find(range.start).map_or(range.start, |area| area.pages.start);
-        self.by_start.range(start..).map(|(_, area)| area).take_while(move |area| area.pages.start < range.end)
+        self.by_start
+            .range(start..)
+            .map(|(_, area)| area)
+            .take_while(move |area| area.pages.start < range.end && !range.is_empty())
     }
 
     /// Whether areas hold every page of a range.
@@ -159,7 +162,7 @@ impl Areas {
         self.first_after(range.start).is_none_or(|area| start_with_guard(area) >= range.end)
     }
 
-    /// Proves that the areas are in order, apart, and merged as far as they can be.
+    /// Proves that the areas are in order and apart.
     ///
     /// # Panics
     /// When they are not.

@@ -92,7 +92,7 @@ impl Space {
     pub fn resolve(&mut self, addr: VirtAddr, access: Access, store: &mut Store) -> Result<Resolved, FaultError> {
         store.make_ready();
         let page = addr.page();
-        let grown = self.reach(addr)?;
+        let grown = self.reach(addr, store)?;
         let area = self.areas.find(page).expect("the area was reached");
         let (site, is_allowed) = (Site::of(area, page), area.allows(access));
         // A fetch from a page that is absent brings it in like a load, and is refused once it is there.
@@ -112,7 +112,7 @@ impl Space {
     }
 
     /// Makes sure that an area holds the address; says whether one had to grow.
-    fn reach(&mut self, addr: VirtAddr) -> Result<bool, FaultError> {
+    fn reach(&mut self, addr: VirtAddr, store: &mut Store) -> Result<bool, FaultError> {
         let page = addr.page();
         let above = self.areas.first_after(page).ok_or(FaultError::MapErr)?;
         if above.pages.contains(page) {
@@ -138,6 +138,7 @@ impl Space {
         {
             return Err(FaultError::MapErr);
         }
+        self.join_family(start, store);
         self.areas.grow_down(start, page);
         Ok(true)
     }
@@ -190,7 +191,9 @@ impl Space {
             return false;
         }
         self.usage.anonymous_pages += LARGE_PAGES;
-        self.join_family(site, store);
+        if !site.has_family {
+            self.join_family(site.page, store);
+        }
         true
     }
 
@@ -273,22 +276,24 @@ impl Space {
             return Err(out.into());
         }
         self.usage.anonymous_pages += 1;
-        self.join_family(site, store);
+        if !site.has_family {
+            self.join_family(site.page, store);
+        }
         Ok(())
     }
 
     /// Gives the area a family when its first own page appears: a neighbour's if the two could be one but for their
     /// rights, so that they can merge when those become equal.
-    fn join_family(&mut self, site: &Site, store: &mut Store) {
-        if site.has_family {
+    fn join_family(&mut self, page: Page, store: &mut Store) {
+        let area = self.areas.find(page).expect("the area was reached");
+        if area.family.is_some() {
             return;
         }
-        let area = self.areas.find(site.page).expect("the area was reached");
         let alike = |one: &Area, next: &Area| Area { perms: next.perms, ..one.clone() }.merges_with(next);
         let after = self.areas.find(area.pages.end).filter(|after| alike(area, after));
         let before = self.areas.last_before(area.pages.start).filter(|before| alike(before, area));
         let family = after.and_then(|area| area.family).or_else(|| before.and_then(|area| area.family));
         let family = family.unwrap_or_else(|| store.new_family());
-        self.areas.find_mut(site.page).expect("the area was reached").family = Some(family);
+        self.areas.find_mut(page).expect("the area was reached").family = Some(family);
     }
 }

@@ -1,6 +1,6 @@
 //! mmap(2).
 
-use super::area::{Area, AreaTraits, Backing, is_data};
+use super::area::{Area, AreaTraits, Backing};
 use super::object::FileId;
 use super::place::{Alignment, Wish};
 use super::space::Space;
@@ -258,7 +258,7 @@ fn new_area(request: &MmapRequest, pages: PageRange, traits: AreaTraits, store: 
         }
         traits = traits.with(AreaTraits::GROWS_DOWN);
     }
-    if is_data(perms, backing.is_shared(), traits) && !traits.has(AreaTraits::NO_RESERVE) {
+    if perms.contains(Perms::WRITE) && !backing.is_shared() && !traits.has(AreaTraits::NO_RESERVE) {
         traits = traits.with(AreaTraits::ACCOUNTED);
     }
     Ok(Area { pages, perms, may, backing, traits, name: None, family: None })
@@ -299,7 +299,8 @@ fn file_rights(file: MappedFile, perms: Perms, is_shared: bool) -> Result<Perms,
 impl Store {
     /// Whether a single request is small enough to be believed (overcommit mode 0): it fits in RAM and swap.
     pub fn may_commit(&self, area: &Area) -> Result<(), Errno> {
-        let has_weight = area.is_data() && !area.traits.has(AreaTraits::NO_RESERVE);
+        let is_own = area.perms.contains(Perms::WRITE) && !area.backing.is_shared();
+        let has_weight = is_own && !area.traits.has(AreaTraits::NO_RESERVE);
         let total = u64::from(self.frames.memory().ram().frame_count()) + self.config.swap_pages;
         match has_weight && area.pages.count() > total {
             true => Err(Errno::ENOMEM),

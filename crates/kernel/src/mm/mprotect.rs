@@ -70,6 +70,9 @@ impl Space {
             self.cut_leaves(piece, store).map_err(|_| Errno::ENOMEM)?;
             let could_fetch = area.perms.contains(Perms::EXECUTE);
             let is_shared = area.backing.is_shared();
+            // Locked pages that can be stored to now are made the program's own at once.
+            let becomes_writable = perms.contains(Perms::WRITE) && !area.perms.contains(Perms::WRITE);
+            let is_to_fill = becomes_writable && !is_shared && area.traits.is_filled();
             let traits = commitment(area, perms);
             self.areas.change(piece, |area| {
                 area.perms = perms;
@@ -77,6 +80,9 @@ impl Space {
             });
             self.usage.peak_areas = self.usage.peak_areas.max(self.areas.count() as u64);
             self.protect_pages(piece, charged.leaf_perms(), is_shared, store);
+            if is_to_fill {
+                self.populate(piece, store);
+            }
             if could_fetch && !perms.contains(Perms::EXECUTE) {
                 self.tables.post_code_change(piece);
             }

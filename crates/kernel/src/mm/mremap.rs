@@ -201,11 +201,10 @@ impl Space {
         self.add_area(moved, store);
         if keeps_old {
             let is_whole = plan.from == area.pages;
-            // Linux unlocks all of the old area, not only what moved.
-            self.areas.change(area.pages, |old| {
-                old.traits = old.traits.without(AreaTraits::LOCKED).without(AreaTraits::LOCKED_ON_FAULT);
-                old.family = old.family.filter(|_| !is_whole);
-            });
+            // Linux unlocks all of the old area, not only what moved, and does not merge it with its neighbours.
+            let old = self.areas.find_mut(plan.from.start).expect("the old area stays");
+            old.traits = old.traits.without(AreaTraits::LOCKED).without(AreaTraits::LOCKED_ON_FAULT);
+            old.family = old.family.filter(|_| !is_whole);
         } else if !plan.from.is_empty() {
             self.remove(plan.from, store);
         }
