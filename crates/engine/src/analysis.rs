@@ -1,6 +1,6 @@
 //! One guest instruction as the translator sees it: what it is, which registers and flags it uses.
 
-use crate::asm::{RBP, RSP, Reg};
+use crate::asm::{RSP, Reg};
 use crate::block::{Address, Narrow, Segment, Use};
 use crate::features;
 use crate::layout::HighByte;

@@ -1,5 +1,6 @@
 //! What the engine remembers of the code it has made.
 
+use crate::translate::Variant;
 use addr::{Access, Page, Pfn, VirtAddr};
 use mmu::TlbTable;
 
@@ -30,9 +31,6 @@ pub enum Reason {
 impl Reason {
     const SHIFT: u32 = 28;
     const NUMBER: u32 = (1 << Self::SHIFT) - 1;
-
-    /// Most numbers of each kind there can be.
-    pub const LIMIT: u32 = Self::NUMBER;
 
     pub fn encode(self) -> u32 {
         let (kind, number) = match self {
@@ -186,8 +184,6 @@ pub struct Site {
     pub bytes: u16,
     pub placement: Placement,
     pub address: Address,
-    /// Host offset in the code cache where the lookup starts, the pointer register holding the effective address.
-    pub lookup: u32,
     /// Host offset just after the lookup, the pointer register holding a host address.
     pub found: u32,
 }
@@ -205,6 +201,8 @@ pub struct Link {
     pub cold: u32,
     /// Which entry of the target it takes.
     pub entry: Entry,
+    /// Where it leaves the flags.
+    pub flags: Flags,
 }
 
 /// Which entry of a block a jump takes.
@@ -239,14 +237,14 @@ pub struct Mark {
 pub struct Block {
     /// Its first instruction.
     pub rip: VirtAddr,
+    /// Which of the translations at that address it is.
+    pub variant: Variant,
     /// Bytes of its instructions.
     pub guest_bytes: u32,
     /// Host offset in the code cache of the safepoint.
     pub host: u32,
     /// Host offset of the first instruction's code.
     pub body: u32,
-    /// Host offset past its last byte.
-    pub host_end: u32,
     /// Host offset of the entry for indirect jumps, once one was needed.
     pub indirect: Option<u32>,
     /// Whether somebody reads the flags it is entered with.
@@ -259,8 +257,8 @@ pub struct Block {
     pub incoming: Vec<u32>,
     /// Which space's code map it belongs to.
     pub map: u64,
-    /// What its bytes were, kept for `--verify-code`.
-    pub source_bytes: Option<Box<[u8]>>,
+    /// What its bytes were, for `--verify-code`.
+    pub source_bytes: Box<[u8]>,
     /// The first of its sites; only a prepared block, which has at most two, needs them.
     pub sites: std::ops::Range<u32>,
 }
@@ -293,7 +291,7 @@ mod tests {
     fn reasons_survive_their_word() {
         for reason in [
             Reason::Miss(0),
-            Reason::Link(Reason::LIMIT),
+            Reason::Link(1 << 27),
             Reason::Indirect,
             Reason::Kick(7),
             Reason::Helper(1),

@@ -10,7 +10,7 @@ use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Liveness, Placeme
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{FetchRefused, Source};
-use crate::translate::{AccessMode, Place, Plan, Translated, Translator};
+use crate::translate::{Place, Plan, Translated, Translator, Variant};
 use addr::{Page, PageRange, Pfn, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Tables};
@@ -21,11 +21,19 @@ use std::sync::{Arc, Weak};
 /// Bytes that one translation may need at most; a new block is begun only where as many are left.
 const LARGEST_BLOCK_BYTES: u32 = 64 << 10;
 
-/// The blocks of one tree of page tables.
+/// The blocks of one or more trees of page tables that map the same code.
 #[derive(Default)]
 struct CodeMap {
-    by_rip: FxHashMap<(VirtAddr, AccessMode), BlockId>,
+    /// How many trees.
+    users: u32,
+    by_rip: FxHashMap<(VirtAddr, Variant), BlockId>,
     by_page: FxHashMap<Page, Vec<BlockId>>,
+}
+
+/// A tree of page tables and its code map.
+struct Tree {
+    map: u64,
+    tables: Weak<Tables>,
 }
 
 /// Counts for the report.
@@ -56,7 +64,9 @@ pub struct CodeCache {
     sites: Vec<Site>,
     links: Vec<Link>,
     helpers: Vec<Helper>,
+    trees: FxHashMap<u64, Tree>,
     maps: FxHashMap<u64, CodeMap>,
+    next_map: u64,
     by_frame: FxHashMap<Pfn, Vec<BlockId>>,
     views: Vec<Weak<CpuView>>,
     counts: CacheCounts,
@@ -79,7 +89,9 @@ impl CodeCache {
             sites: Vec::new(),
             links: Vec::new(),
             helpers: Vec::new(),
+            trees: FxHashMap::default(),
             maps: FxHashMap::default(),
+            next_map: 0,
             by_frame: FxHashMap::default(),
             views: Vec::new(),
             counts: CacheCounts::default(),
@@ -151,15 +163,81 @@ impl CodeCache {
     ///
     /// # Errors
     /// When its first instruction cannot be fetched.
-    pub fn find(&mut self, tables: &Tables, rip: VirtAddr, mode: AccessMode) -> Result<BlockId, FetchRefused> {
-        let known = self.maps.get(&tables.id()).and_then(|map| map.by_rip.get(&(rip, mode)));
-        match known {
-            Some(id) => Ok(*id),
-            None => self.translate(tables, rip, mode),
+    pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
+        let by_rip = &self.maps[&self.map_of(tables)].by_rip;
+        if let Some(id) = by_rip.get(&(rip, variant)) {
+            return Ok(*id);
+        }
+        if variant == Variant::FlagsParked
+            && let Some(id) = by_rip.get(&(rip, Variant::Plain))
+            && self.block(*id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
+        {
+            return Ok(*id);
+        }
+        self.translate(tables, rip, variant)
+    }
+
+    // Trees and their maps. After a fork two trees share one, until the mappings of either change.
+
+    /// Makes a tree known that is about to run.
+    pub fn register(&mut self, tables: &Arc<Tables>) {
+        if !self.trees.contains_key(&tables.id()) {
+            self.forget_dead_trees();
+            let map = self.new_map();
+            self.add_tree(tables, map);
         }
     }
 
-    fn translate(&mut self, tables: &Tables, rip: VirtAddr, mode: AccessMode) -> Result<BlockId, FetchRefused> {
+    /// Lets a new tree, a copy of a known one, use its code.
+    pub fn share(&mut self, parent: &Tables, child: &Arc<Tables>) {
+        if let Some(map) = self.trees.get(&parent.id()).map(|tree| tree.map) {
+            self.add_tree(child, map);
+        }
+    }
+
+    fn add_tree(&mut self, tables: &Arc<Tables>, map: u64) {
+        self.maps.entry(map).or_default().users += 1;
+        self.trees.insert(tables.id(), Tree { map, tables: Arc::downgrade(tables) });
+    }
+
+    fn new_map(&mut self) -> u64 {
+        self.next_map += 1;
+        self.next_map
+    }
+
+    fn map_of(&self, tables: &Tables) -> u64 {
+        self.trees.get(&tables.id()).expect("a tree is registered before it runs").map
+    }
+
+    fn forget_dead_trees(&mut self) {
+        let dead = self.trees.extract_if(|_, tree| tree.tables.strong_count() == 0);
+        let maps: Vec<u64> = dead.map(|(_, tree)| tree.map).collect();
+        maps.into_iter().for_each(|map| self.leave_map(map));
+    }
+
+    fn leave_map(&mut self, number: u64) {
+        let map = self.maps.get_mut(&number).expect("a tree's map exists");
+        map.users -= 1;
+        if map.users == 0 {
+            let ids: Vec<BlockId> = map.by_rip.values().copied().collect();
+            ids.into_iter().for_each(|id| self.kill(id));
+            self.maps.remove(&number);
+        }
+    }
+
+    /// Gives a tree whose mappings differ from now on a map of its own.
+    fn split(&mut self, tables: &Tables) {
+        let old = self.map_of(tables);
+        let map = self.new_map();
+        if let Some(tree) = self.trees.get_mut(&tables.id()) {
+            tree.map = map;
+        }
+        self.maps.entry(map).or_default().users = 1;
+        self.leave_map(old);
+        self.live_views().for_each(|view| context::flush_jump_cache(&view));
+    }
+
+    fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
         if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
             self.empty();
         }
@@ -173,13 +251,13 @@ impl CodeCache {
             host: self.used,
             address: self.host_address(self.used),
             exit: self.gate.exit,
-            map: tables.id(),
+            map: self.map_of(tables),
         };
-        let translated = self.translator.translate(&mut source, rip, mode, self.plan, place)?;
-        Ok(self.insert(translated, mode))
+        let translated = self.translator.translate(&mut source, rip, variant, self.plan, place)?;
+        Ok(self.insert(translated))
     }
 
-    fn insert(&mut self, translated: Translated, mode: AccessMode) -> BlockId {
+    fn insert(&mut self, translated: Translated) -> BlockId {
         let Translated { block, code, sites, links, helpers } = translated;
         let id = self.blocks.len() as BlockId;
         self.code.write(self.used as usize, &code);
@@ -191,14 +269,14 @@ impl CodeCache {
         self.counts.guest_bytes += u64::from(block.guest_bytes);
         self.counts.host_bytes += code.len() as u64;
         let map = self.maps.entry(block.map).or_default();
-        map.by_rip.insert((block.rip, mode), id);
+        map.by_rip.insert((block.rip, block.variant), id);
         let mut newly_marked = Vec::new();
         for (page, pfn) in &block.sources {
             map.by_page.entry(*page).or_default().push(id);
             self.by_frame.entry(*pfn).or_default().push(id);
             // A prepared block is looked up anew each time; marking for it would make a store that patches the next
             // instruction of its own page start over for ever.
-            if mode == AccessMode::Lookup && !self.memory.code().is_marked(*pfn) {
+            if block.variant != Variant::Prepared && !self.memory.code().is_marked(*pfn) {
                 self.memory.code().mark(*pfn);
                 newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
             }
@@ -234,19 +312,16 @@ impl CodeCache {
         self.code.write(jump as usize, &relative);
     }
 
-    /// The host address where an indirect jump enters a block: brings back what the jump parked.
+    /// The host address where an indirect jump enters a block: brings back the registers that the jump parked; the
+    /// flags stay parked for a block that reads them.
     pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
         if let Some(entry) = block.indirect {
             return self.host_address(entry);
         }
-        let (flags_live, target) = (block.flags_live, self.host_address(block.host));
+        let target = self.host_address(block.host);
         let at = self.used;
         let mut asm = Assembler::new(Vec::new(), self.host_address(at));
-        if flags_live == Liveness::Live {
-            asm.load_gs(Width::B32, RAX, Slot::FLAGS);
-            asm.ax_to_flags();
-        }
         for register in [RAX, RCX, RDX] {
             asm.load_gs(Width::B64, register, Slot::parked(register));
         }
@@ -262,9 +337,12 @@ impl CodeCache {
     /// Follows what the kernel said of a tree and of frames since the last call.
     pub fn drain(&mut self, tables: &Tables) {
         if tables.changes().has_pending() {
-            for range in tables.changes().take() {
-                self.forget_pages(tables.id(), range);
+            let ranges = tables.changes().take();
+            if self.maps[&self.map_of(tables)].users > 1 {
+                self.split(tables);
             }
+            let map = self.map_of(tables);
+            ranges.into_iter().for_each(|range| self.forget_pages(map, range));
         }
         if self.memory.code().has_written() {
             for pfn in self.memory.code().take_written() {
@@ -301,10 +379,9 @@ impl CodeCache {
     fn kill(&mut self, id: BlockId) {
         let Some(block) = self.blocks[id as usize].take() else { return };
         if let Some(map) = self.maps.get_mut(&block.map) {
-            for mode in [AccessMode::Lookup, AccessMode::Prepared] {
-                if map.by_rip.get(&(block.rip, mode)) == Some(&id) {
-                    map.by_rip.remove(&(block.rip, mode));
-                }
+            let key = (block.rip, block.variant);
+            if map.by_rip.get(&key) == Some(&id) {
+                map.by_rip.remove(&key);
             }
         }
         for number in block.incoming {
@@ -322,7 +399,10 @@ impl CodeCache {
             self.memory.code().unmark(*pfn);
         }
         self.by_frame.clear();
-        self.maps.clear();
+        for map in self.maps.values_mut() {
+            map.by_rip.clear();
+            map.by_page.clear();
+        }
         self.blocks.clear();
         self.starts.clear();
         self.sites.clear();
@@ -333,12 +413,6 @@ impl CodeCache {
         self.generation += 1;
         self.counts.flushes += 1;
         self.counts.host_bytes = 0;
-    }
-
-    /// Forgets the blocks of a tree that is gone.
-    pub fn forget_tables(&mut self, tables_id: u64) {
-        let Some(map) = self.maps.remove(&tables_id) else { return };
-        map.by_rip.into_values().for_each(|id| self.kill(id));
     }
 }
 

@@ -1,7 +1,7 @@
 //! A virtual CPU: finds blocks, enters them, and sees to what they leave for.
 
 use crate::asm::RCX;
-use crate::block::{BlockId, Reason, Site, Use};
+use crate::block::{Block, BlockId, Flags, Placement, Reason, Site, Use};
 use crate::by_hand::{self, Next};
 use crate::cache::{CodeCache, indirect_placement};
 use crate::context::{self, Slot};
@@ -10,7 +10,7 @@ use crate::gate::Gate;
 use crate::guest::{Guest, pieces};
 use crate::source::FetchRefused;
 use crate::state::State;
-use crate::translate::{AccessMode, Count};
+use crate::translate::{Count, Variant};
 use crate::{Engine, Linking, trap};
 use addr::{Access, PAGE_BYTES, Pfn, Registers, VirtAddr};
 use mmu::{CpuView, Memory, Tables, TlbTable};
@@ -96,6 +96,7 @@ impl Cpu {
         }
         self.view.flush();
         context::flush_jump_cache(&self.view);
+        self.engine.cache().register(tables);
         tables.attach(&self.view);
         self.tables = Some(Arc::clone(tables));
     }
@@ -174,17 +175,34 @@ impl Run<'_> {
     fn enter_block(&mut self, rip: VirtAddr) -> Result<(), FetchRefused> {
         let mut cache = self.engine.cache();
         cache.drain(self.tables);
-        let id = cache.find(self.tables, rip, AccessMode::Lookup)?;
-        if self.engine.linking() == Linking::On
-            && let Some((pending, generation)) = self.pending_link
+        let pending = self
+            .pending_link
+            .take()
+            .filter(|(_, generation)| self.engine.linking() == Linking::On && *generation == cache.generation());
+        let flags = match pending {
+            Some((PendingLink::Direct(number), _)) => cache.link_record(number).flags,
+            Some((PendingLink::Indirect, _)) => Flags::Parked,
+            None => Flags::InCpu,
+        };
+        let id = cache.find(self.tables, rip, Variant::entered_with(flags))?;
+        if let Some((pending, generation)) = pending
             && generation == cache.generation()
         {
             self.connect(&mut cache, pending, id, rip);
         }
-        self.pending_link = None;
-        let body = cache.block(id).expect("a block that was just found is alive").body;
-        Slot::TARGET.set(&self.cpu.view, cache.host_address(body));
+        let block = cache.block(id).expect("a block that was just found is alive");
+        self.verify(block);
+        Slot::TARGET.set(&self.cpu.view, cache.host_address(block.body));
         Ok(())
+    }
+
+    /// Compares a block with the bytes it was made of, if that was asked for: a difference is a translation that should
+    /// have died.
+    fn verify(&self, block: &Block) {
+        let mut now = vec![0; block.source_bytes.len()];
+        if self.guest().read(block.rip, &mut now).is_ok() {
+            assert_eq!(*now, *block.source_bytes, "the code at {} changed and its translation lives on", block.rip);
+        }
     }
 
     fn connect(&self, cache: &mut MutexGuard<'_, CodeCache>, pending: PendingLink, id: BlockId, rip: VirtAddr) {
@@ -211,8 +229,10 @@ impl Run<'_> {
             Reason::Miss(site) => self.miss(site),
             Reason::Link(number) => {
                 let cache = self.engine.cache();
+                let link = cache.link_record(number);
+                self.state().settle(Placement { parked: 0, flags: link.flags });
                 self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
-                After::At(cache.link_record(number).target)
+                After::At(link.target)
             }
             Reason::Indirect => {
                 let target = VirtAddr::new(self.state().gpr(RCX));
@@ -220,7 +240,7 @@ impl Run<'_> {
                 self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
                 After::At(target)
             }
-            Reason::Kick(block) => After::At(self.rip_of(block)),
+            Reason::Kick(block) => self.kicked(block),
             Reason::Helper(number) => self.help(number),
             Reason::Commit(_) => unreachable!("only a prepared block commits, and it is entered elsewhere"),
             Reason::Trap => self.trapped(),
@@ -228,8 +248,11 @@ impl Run<'_> {
         }
     }
 
-    fn rip_of(&self, block: BlockId) -> VirtAddr {
-        self.engine.cache().block(block).expect("the block that was just left is alive").rip
+    fn kicked(&self, block: BlockId) -> After {
+        let cache = self.engine.cache();
+        let block = cache.block(block).expect("the block that was just left is alive");
+        self.state().settle(Placement { parked: 0, flags: block.variant.flags() });
+        After::At(block.rip)
     }
 
     // Misses.
@@ -386,7 +409,7 @@ impl Run<'_> {
     fn enter_prepared(&self, rip: VirtAddr) -> Result<(Vec<Site>, VirtAddr), Exit> {
         let mut cache = self.engine.cache();
         let id = cache
-            .find(self.tables, rip, AccessMode::Prepared)
+            .find(self.tables, rip, Variant::Prepared)
             .map_err(|FetchRefused { addr, refusal }| Exit::Fault(Fault { addr, access: Access::Execute, refusal }))?;
         let block = cache.block(id).expect("a block that was just found is alive");
         let sites = block.sites.clone().map(|number| cache.site(number)).collect();

@@ -33,7 +33,7 @@ mod x87;
 pub use cache::CacheCounts;
 pub use cpu::{Budget, Cpu};
 pub use exit::{Exception, Exit, Fault, Opcode};
-pub use translate::{Chaos, Count, Extent, Plan};
+pub use translate::{Chaos, Count, Extent, Plan, Verify};
 
 use cache::CodeCache;
 use mmu::{Memory, Tables};
@@ -86,6 +86,8 @@ pub struct EngineConfig {
     pub extent: Extent,
     /// Whether blocks jump to each other.
     pub linking: Linking,
+    /// Whether each block is compared with its source whenever it is entered; then no block jumps to another.
+    pub verify: Verify,
     /// Bytes of the code cache; it is emptied when it is full.
     pub code_cache_bytes: usize,
 }
@@ -103,6 +105,7 @@ impl Default for EngineConfig {
             chaos: None,
             extent: Extent::Superblock,
             linking: Linking::On,
+            verify: Verify::No,
             code_cache_bytes: 64 << 20,
         }
     }
@@ -141,9 +144,10 @@ impl Engine {
         self.cache().overhead_bytes()
     }
 
-    /// Forgets the code of a tree that is about to be freed.
-    pub fn forget(&self, tables: &Tables) {
-        self.cache().forget_tables(tables.id());
+    /// Lets a tree that was just forked from another use the code translated for that one, until the mappings of
+    /// either change.
+    pub fn share_code(&self, parent: &Tables, child: &Arc<Tables>) {
+        self.cache().share(parent, child);
     }
 
     pub(crate) fn memory(&self) -> &Arc<Memory> {
@@ -159,7 +163,7 @@ impl Engine {
     }
 
     pub(crate) fn linking(&self) -> Linking {
-        self.config.linking
+        if self.config.verify == Verify::Yes { Linking::Off } else { self.config.linking }
     }
 
     pub(crate) fn chaos_interval(&self) -> u32 {
@@ -173,5 +177,5 @@ impl Engine {
 
 fn plan_of(config: &EngineConfig) -> Plan {
     let chaos = if config.chaos.is_some() { Chaos::Yes } else { Chaos::No };
-    Plan { count: config.count, chaos, extent: config.extent }
+    Plan { count: config.count, chaos, extent: config.extent, verify: config.verify }
 }

@@ -18,7 +18,7 @@ mod straight;
 
 use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
 use crate::asm::Assembler;
-use crate::block::{Block, BlockId, Helper, Link, Liveness, Site};
+use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Site};
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::VirtAddr;
 use emit::Emitter;
@@ -29,14 +29,35 @@ use iced_x86::InstructionInfoFactory;
 /// Most instructions of a block.
 const LONGEST_BLOCK: usize = 64;
 
-/// How accesses to guest memory are made.
+/// One of the translations that code at an address can have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum AccessMode {
-    /// By a lookup in the software TLB.
-    Lookup,
-    /// Through host addresses that were prepared beforehand: one instruction, executed once, whose access crosses a
-    /// page or goes to translated code.
+pub enum Variant {
+    /// Entered with the flags in the host's.
+    Plain,
+    /// Entered with the flags parked: after an indirect jump, or a direct one whose block had parked them and could not
+    /// see that nobody reads them. Exists only where somebody does.
+    FlagsParked,
+    /// One instruction, executed once, whose access crosses a page or goes to translated code: it accesses memory
+    /// through host addresses that were prepared beforehand, not by lookup.
     Prepared,
+}
+
+impl Variant {
+    /// Where the flags are at the entry.
+    pub fn flags(self) -> Flags {
+        match self {
+            Self::Plain | Self::Prepared => Flags::InCpu,
+            Self::FlagsParked => Flags::Parked,
+        }
+    }
+
+    /// The one that is entered with the flags at a place.
+    pub fn entered_with(flags: Flags) -> Self {
+        match flags {
+            Flags::InCpu => Self::Plain,
+            Flags::Parked => Self::FlagsParked,
+        }
+    }
 }
 
 /// How far a block goes.
@@ -57,6 +78,17 @@ pub struct Plan {
     pub chaos: Chaos,
     /// How far blocks go.
     pub extent: Extent,
+    /// Whether blocks are compared with their source at each entry.
+    pub verify: Verify,
+}
+
+/// Whether each block is compared with the bytes it was made of whenever it is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verify {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// Whether instructions are counted.
@@ -130,13 +162,14 @@ impl Translator {
         &mut self,
         source: &mut Source<'_>,
         rip: VirtAddr,
-        mode: AccessMode,
+        variant: Variant,
         plan: Plan,
         place: Place,
     ) -> Result<Translated, FetchRefused> {
-        self.read_block(source, rip, mode, plan)?;
-        self.compute_liveness(source, mode);
-        Ok(self.emit(source, rip, mode, plan, place))
+        self.read_block(source, rip, variant, plan)?;
+        self.compute_liveness(source, variant);
+        let variant = if variant == Variant::FlagsParked && self.live[0] == 0 { Variant::Plain } else { variant };
+        Ok(self.emit(source, rip, variant, plan, place))
     }
 
     /// Decodes and analyses the instructions of the block.
@@ -144,12 +177,12 @@ impl Translator {
         &mut self,
         source: &mut Source<'_>,
         rip: VirtAddr,
-        mode: AccessMode,
+        variant: Variant,
         plan: Plan,
     ) -> Result<(), FetchRefused> {
         self.instructions.clear();
         self.bytes.clear();
-        let single = mode == AccessMode::Prepared || plan.extent == Extent::Instruction;
+        let single = variant == Variant::Prepared || plan.extent == Extent::Instruction;
         let mut at = rip;
         loop {
             let fetched = match source.fetch(at) {
@@ -177,12 +210,24 @@ impl Translator {
         Ok(())
     }
 
-    fn emit(&mut self, source: &Source<'_>, rip: VirtAddr, mode: AccessMode, plan: Plan, place: Place) -> Translated {
+    /// The bytes of the block's instructions, if they are to be compared at each entry.
+    fn source_bytes(&self, plan: Plan) -> Box<[u8]> {
+        match plan.verify {
+            Verify::No => Box::default(),
+            Verify::Yes => {
+                let each = self.instructions.iter().zip(&self.bytes);
+                each.flat_map(|(instruction, bytes)| &bytes[..usize::from(instruction.len)]).copied().collect()
+            }
+        }
+    }
+
+    fn emit(&mut self, source: &Source<'_>, rip: VirtAddr, variant: Variant, plan: Plan, place: Place) -> Translated {
         let asm = Assembler::new(std::mem::take(&mut self.buffer), place.address);
-        let mut emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, mode, plan, place, asm);
+        let mut emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, variant, plan, place, asm);
         let flags_live = if self.live[0] != 0 { Liveness::Live } else { Liveness::Dead };
-        emitter.safepoint(flags_live);
+        emitter.safepoint();
         let body = emitter.asm.here();
+        emitter.begin_loop();
         emitter.count_block();
         if self.instructions.iter().any(|i| i.x87 == UsesX87::Yes) {
             emitter.note_x87();
@@ -198,17 +243,17 @@ impl Translator {
         self.buffer = asm.into_buffer();
         let block = Block {
             rip,
+            variant,
             guest_bytes,
             host: place.host,
             body: place.host + body,
-            host_end: place.host + code.len() as u32,
             indirect: None,
             flags_live,
             marks: marks.into_boxed_slice(),
             sources: source.pages().into(),
             incoming: Vec::new(),
             map: place.map,
-            source_bytes: None,
+            source_bytes: self.source_bytes(plan),
             sites: place.first_site..place.first_site + sites.len() as u32,
         };
         Translated { block, code, sites, links, helpers }

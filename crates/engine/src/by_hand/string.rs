@@ -231,7 +231,7 @@ fn flags_of_difference(left: u64, right: u64, bytes: usize) -> u64 {
     let sign = 1u64 << (8 * bytes - 1);
     let difference = left.wrapping_sub(right) & mask(bytes);
     let carry = u64::from(left < right);
-    let parity = u64::from((difference as u8).count_ones() % 2 == 0) << 2;
+    let parity = u64::from((difference as u8).count_ones().is_multiple_of(2)) << 2;
     let auxiliary = (left ^ right ^ difference) & 0x10;
     let zero = u64::from(difference == 0) << 6;
     let negative = u64::from(difference & sign != 0) << 7;

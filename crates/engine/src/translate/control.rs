@@ -1,10 +1,10 @@
 //! Jumps, calls, returns, and the end of a block.
 
-use super::AccessMode;
-use super::emit::{CC_NOT_EQUAL, Emitter};
+use super::Variant;
+use super::emit::{CC_NOT_EQUAL, Emitter, Looped};
 use crate::analysis::{Class, Target};
 use crate::asm::{Gs, RAX, RCX, RDX, RSP, Reg, Width};
-use crate::block::{Address, Narrow, Reason, Use};
+use crate::block::{Address, Flags, Narrow, Reason, Use};
 use crate::context::{JUMP_CACHE_ENTRIES, jump_cache_offset};
 use addr::VirtAddr;
 
@@ -50,14 +50,17 @@ impl Emitter<'_> {
 
     /// Ends a block whose last instruction does not jump.
     pub fn finish_block(&mut self) {
-        if self.mode == AccessMode::Prepared && !self.current().ends_block() {
+        if self.variant == Variant::Prepared && !self.current().ends_block() {
             self.unpark_flags(0);
             self.unpark_all();
             self.leave(self.commit());
             return;
         }
         match self.current().class {
-            Class::Branch(..) => self.link(self.current().next()),
+            Class::Branch(..) => {
+                self.unpark_all();
+                self.link(self.current().next());
+            }
             _ if self.current().ends_block() => {}
             _ => self.go_to(self.current().next()),
         }
@@ -66,9 +69,11 @@ impl Emitter<'_> {
     fn branch(&mut self, condition: u8, target: VirtAddr) {
         self.unpark_flags(0);
         if self.index + 1 == self.instructions.len() {
-            self.unpark_all();
             self.mark();
-            self.link_if(condition, target);
+            if self.loop_back(condition) == Looped::No {
+                self.unpark_all();
+                self.link_if(condition, target);
+            }
         } else {
             self.mark();
             self.side_exit(condition, target);
@@ -89,10 +94,10 @@ impl Emitter<'_> {
         self.link(target);
     }
 
-    /// Goes on at a constant address.
+    /// Goes on at a constant address; parked flags stay parked, if somebody may read them there.
     fn go_to(&mut self, target: VirtAddr) {
-        if self.live[self.index + 1] != 0 {
-            self.unpark_flags(0);
+        if self.live[self.index + 1] == 0 {
+            self.flags = Flags::InCpu;
         }
         self.unpark_all();
         self.link(target);

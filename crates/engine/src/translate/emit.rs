@@ -1,11 +1,9 @@
 //! The emitter: where the guest's registers are, scratch registers, and the lookup.
 
-use super::{AccessMode, Chaos, Count, Place, Plan};
-use crate::analysis::{Analysed, NEVER_SCRATCH, address_registers};
+use super::{Chaos, Count, Extent, Place, Plan, Variant};
+use crate::analysis::{Analysed, Class, NEVER_SCRATCH, address_registers};
 use crate::asm::{Assembler, Gs, Mem, RAX, RCX, RSP, Reg, Width};
-use crate::block::{
-    Address, Entry, Flags, Helper, Link, Liveness, Mark, Narrow, Placement, Reason, Segment, Site, Use,
-};
+use crate::block::{Address, Entry, Flags, Helper, Link, Mark, Narrow, Placement, Reason, Segment, Site, Use};
 use crate::context::{Slot, kick_offset, tlb_offset};
 use crate::source::LONGEST_INSTRUCTION;
 use addr::{PAGE_BYTES, VirtAddr};
@@ -18,8 +16,8 @@ const CC_SIGN: u8 = 8;
 
 /// A path that is emitted after the block: jumped to from a rel32 at an offset.
 pub enum Cold {
-    /// Leave, and say why.
-    Leave { jump: u32, reason: Reason },
+    /// Bring registers back, leave, and say why.
+    Leave { jump: u32, parked: u16, reason: Reason },
     /// Bring registers back, correct the count, and go to another block.
     Side { jump: u32, parked: u16, target: VirtAddr, entry: Entry, uncounted: u32 },
     /// What an unlinked jump leads to; the link's number.
@@ -32,19 +30,37 @@ pub struct Emitter<'a> {
     pub bytes: &'a [[u8; LONGEST_INSTRUCTION]],
     /// Flags needed from instruction i on.
     pub live: &'a [u8],
-    pub mode: AccessMode,
+    pub variant: Variant,
     pub plan: Plan,
     place: Place,
     /// Which instruction is being emitted.
     pub index: usize,
     parked: u16,
     pub flags: Flags,
+    /// Where a block that jumps to itself does so, its scratch registers being parked for good.
+    loop_head: Option<LoopHead>,
     prepared: usize,
     sites: Vec<Site>,
     links: Vec<Link>,
     helpers: Vec<Helper>,
     marks: Vec<Mark>,
     cold: Vec<Cold>,
+}
+
+/// The head of a loop inside a block.
+#[derive(Clone, Copy)]
+struct LoopHead {
+    /// Offset of its safepoint.
+    at: u32,
+    /// What is parked there on every turn.
+    parked: u16,
+}
+
+/// Whether a jump went back to the head of the block's loop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Looped {
+    Yes,
+    No,
 }
 
 /// The parts of a block.
@@ -55,7 +71,7 @@ impl<'a> Emitter<'a> {
         instructions: &'a [Analysed],
         bytes: &'a [[u8; LONGEST_INSTRUCTION]],
         live: &'a [u8],
-        mode: AccessMode,
+        variant: Variant,
         plan: Plan,
         place: Place,
         asm: Assembler,
@@ -65,12 +81,13 @@ impl<'a> Emitter<'a> {
             instructions,
             bytes,
             live,
-            mode,
+            variant,
             plan,
             place,
             index: 0,
             parked: 0,
-            flags: Flags::InCpu,
+            flags: variant.flags(),
+            loop_head: None,
             prepared: 0,
             sites: Vec::new(),
             links: Vec::new(),
@@ -220,14 +237,11 @@ impl<'a> Emitter<'a> {
     pub fn lookup(&mut self, address: Address, usage: Use, bytes: u16, pointer: Reg, index: Reg) {
         let table = table_for(&address, usage);
         let number = self.place.first_site + self.sites.len() as u32;
-        let lookup;
-        if self.mode == AccessMode::Prepared {
-            lookup = self.asm.here();
+        if self.variant == Variant::Prepared {
             self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
             self.prepared += 1;
         } else {
             self.effective_address(&address, pointer);
-            lookup = self.asm.here();
             self.chaos(number);
             self.search(&address, table, bytes, pointer, index, number);
         }
@@ -240,7 +254,6 @@ impl<'a> Emitter<'a> {
             bytes,
             placement: self.placement(),
             address,
-            lookup: self.place.host + lookup,
             found: self.place.host + self.asm.here(),
         });
     }
@@ -281,7 +294,7 @@ impl<'a> Emitter<'a> {
         self.asm.add_gs(pointer, entry(0));
         self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(bytes));
         let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
-        self.cold.push(Cold::Leave { jump, reason: Reason::Miss(site) });
+        self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
         self.asm.add_gs(pointer, entry(8));
     }
 
@@ -289,7 +302,7 @@ impl<'a> Emitter<'a> {
         if self.plan.chaos == Chaos::Yes {
             self.asm.decrement_gs(Slot::CHAOS);
             let jump = self.asm.jcc(CC_SIGN, self.place.exit);
-            self.cold.push(Cold::Leave { jump, reason: Reason::Chaos(site) });
+            self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
         }
     }
 
@@ -307,25 +320,50 @@ impl<'a> Emitter<'a> {
     // The head of the block.
 
     /// Leaves if somebody kicked.
-    pub fn safepoint(&mut self, flags: Liveness) {
-        let reason = Reason::Kick(self.place.block);
-        match flags {
-            Liveness::Dead => {
-                self.asm.cmp_gs_imm(Width::B32, Gs::At(kick_offset()), 0);
-                let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exit);
-                self.cold.push(Cold::Leave { jump, reason });
-            }
-            Liveness::Live => {
-                self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
-                self.asm.load_gs(Width::B32, RCX, Gs::At(kick_offset()));
-                let quiet = self.asm.short(0xe3);
-                self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
-                let jump = self.asm.jmp(self.place.exit);
-                self.cold.push(Cold::Leave { jump, reason });
-                self.asm.bind_short(quiet);
-                self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
-            }
+    pub fn safepoint(&mut self) {
+        let (reason, parked) = (Reason::Kick(self.place.block), self.parked);
+        if self.live[0] == 0 || self.flags == Flags::Parked {
+            self.asm.cmp_gs_imm(Width::B32, Gs::At(kick_offset()), 0);
+            let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exit);
+            self.cold.push(Cold::Leave { jump, parked, reason });
+            return;
         }
+        self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
+        self.asm.load_gs(Width::B32, RCX, Gs::At(kick_offset()));
+        let quiet = self.asm.short(0xe3);
+        self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
+        let jump = self.asm.jmp(self.place.exit);
+        self.cold.push(Cold::Leave { jump, parked, reason });
+        self.asm.bind_short(quiet);
+        self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
+    }
+
+    /// If the block jumps back to its own start: parks registers that it never uses once and for all turns of the
+    /// loop, which gets a safepoint of its own.
+    pub fn begin_loop(&mut self) {
+        let own_start = self.instructions[0].rip;
+        let Some(Class::Branch(_, target)) = self.instructions.last().map(|last| last.class) else { return };
+        if target != own_start || self.variant != Variant::Plain || self.plan.extent != Extent::Superblock {
+            return;
+        }
+        let used = self.instructions.iter().fold(0, |used, instruction| used | instruction.uses());
+        // RAX serves the flags.
+        let unused = !(used | NEVER_SCRATCH | 1 << RAX);
+        for register in bits(unused).rev().take(2) {
+            self.park(register);
+        }
+        self.loop_head = Some(LoopHead { at: self.asm.here(), parked: self.parked });
+        self.safepoint();
+    }
+
+    /// Goes back to the loop's head on a condition, if the block is one; the flags are in place.
+    pub fn loop_back(&mut self, condition: u8) -> Looped {
+        let Some(LoopHead { at, parked }) = self.loop_head else { return Looped::No };
+        self.unpark(!parked);
+        debug_assert_eq!(self.parked, parked, "what a loop parks for good stays parked");
+        let head = self.asm.address() - u64::from(self.asm.here()) + u64::from(at);
+        self.asm.jcc(condition, head);
+        Looped::Yes
     }
 
     /// Adds the block's instructions to the count.
@@ -371,7 +409,7 @@ impl<'a> Emitter<'a> {
     /// Leaves if a condition holds.
     pub fn leave_if(&mut self, condition: u8, reason: Reason) {
         let jump = self.asm.jcc(condition, self.place.exit);
-        self.cold.push(Cold::Leave { jump, reason });
+        self.cold.push(Cold::Leave { jump, parked: 0, reason });
     }
 
     /// The block's number, for its commit.
@@ -409,7 +447,14 @@ impl<'a> Emitter<'a> {
 
     fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
         let link = self.links.len() as u32;
-        self.links.push(Link { from: self.place.block, target, jump: self.place.host + jump, cold: 0, entry });
+        self.links.push(Link {
+            from: self.place.block,
+            target,
+            jump: self.place.host + jump,
+            cold: 0,
+            entry,
+            flags: self.flags,
+        });
         self.cold.push(Cold::Link { link });
     }
 
@@ -421,13 +466,16 @@ impl<'a> Emitter<'a> {
             next += 1;
             let here = self.asm.address();
             match cold {
-                Cold::Leave { jump, reason } => {
+                Cold::Leave { jump, parked, reason } => {
                     self.asm.patch_rel32(jump, here);
+                    self.parked = parked;
+                    self.unpark_all();
                     self.leave(reason);
                 }
                 Cold::Side { jump, parked, target, entry, uncounted } => {
                     self.asm.patch_rel32(jump, here);
                     self.parked = parked;
+                    self.flags = Flags::InCpu;
                     self.unpark_all();
                     if self.plan.count == Count::Yes && uncounted != 0 {
                         self.add_to_count(-(uncounted as i32));
@@ -460,6 +508,6 @@ fn table_for(address: &Address, usage: Use) -> TlbTable {
 }
 
 /// The numbers of the set bits.
-pub fn bits(mask: u16) -> impl Iterator<Item = u8> {
+pub fn bits(mask: u16) -> impl DoubleEndedIterator<Item = u8> {
     (0..16).filter(move |bit| mask & 1 << bit != 0)
 }

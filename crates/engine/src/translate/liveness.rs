@@ -1,6 +1,6 @@
 //! Which flags somebody still reads.
 
-use super::{AccessMode, Translator};
+use super::{Translator, Variant};
 use crate::analysis::{ARITHMETIC_FLAGS, Class, decode, flags_of};
 use crate::source::Source;
 use addr::VirtAddr;
@@ -11,12 +11,12 @@ const PEEK_INSTRUCTIONS: usize = 10;
 
 impl Translator {
     /// Fills `live`: at i the flags needed by instruction i or later, at the end those needed after the block.
-    pub(super) fn compute_liveness(&mut self, source: &mut Source<'_>, mode: AccessMode) {
+    pub(super) fn compute_liveness(&mut self, source: &mut Source<'_>, variant: Variant) {
         let count = self.instructions.len();
         self.live.clear();
         self.live.resize(count + 1, ARITHMETIC_FLAGS);
         let last = self.instructions[count - 1];
-        if mode == AccessMode::Lookup {
+        if variant != Variant::Prepared {
             self.live[count] = match last.class {
                 Class::Jump(target) | Class::Call(target) => peek(source, target),
                 Class::Branch(_, target) | Class::CountBranch(_, _, target) => {
