@@ -64,6 +64,8 @@ impl Space {
         if plan.flags & FIXED != 0 {
             let target = PageRange::from_count(plan.new_addr.page(), plan.new_pages);
             self.unmap(target, store)?;
+            // The target may have held the old range itself, if that was empty.
+            area = self.areas.find(start).cloned().ok_or(Errno::EFAULT)?;
         }
         if plan.from.count() > plan.new_pages {
             self.unmap(PageRange::new(start + plan.new_pages, plan.from.end), store)?;
