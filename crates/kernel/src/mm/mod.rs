@@ -151,6 +151,11 @@ impl Mm {
         }
     }
 
+    /// Whether a space has a user still.
+    pub fn is_live(&self, id: SpaceId) -> bool {
+        self.spaces[id.0 as usize].is_some()
+    }
+
     /// The tree of page tables, for the CPUs.
     pub fn tables(&self, id: SpaceId) -> Arc<Tables> {
         Arc::clone(&self.space(id).tables)
