@@ -32,6 +32,12 @@ pub enum Class {
     Pop(Reg),
     /// `leave`.
     Leave,
+    /// `rep movs` of elements of so many bytes.
+    RepeatedMove(u8),
+    /// `rep stos` of elements of so many bytes.
+    RepeatedStore(u8),
+    /// `cld` or `std`.
+    SetDirection(u32),
     /// `jmp` to a constant.
     Jump(VirtAddr),
     /// A conditional jump, its condition code and target.
@@ -143,6 +149,9 @@ impl Analysed {
                 | Class::Push(_)
                 | Class::Pop(_)
                 | Class::Leave
+                | Class::RepeatedMove(_)
+                | Class::RepeatedStore(_)
+                | Class::SetDirection(_)
                 | Class::Branch(..)
         )
     }
@@ -332,9 +341,18 @@ fn classify_conditional(instruction: &Instruction) -> Class {
 
 fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
     use Mnemonic::*;
+    if instruction.is_string_instruction() {
+        let bytes = instruction.memory_size().size() as u8;
+        return match instruction.mnemonic() {
+            Movsb | Movsw | Movsd | Movsq => Class::RepeatedMove(bytes),
+            _ => Class::RepeatedStore(bytes),
+        };
+    }
     match instruction.mnemonic() {
         Nop | Endbr64 | Endbr32 | Prefetch | Prefetchw | Prefetchwt1 | Prefetchnta | Prefetcht0 | Prefetcht1
         | Prefetcht2 | Reservednop | Pause | Clflush | Clflushopt | Clwb => return Class::Nothing,
+        Cld => return Class::SetDirection(0),
+        Std => return Class::SetDirection(1),
         Lea => return classify_lea(instruction),
         Push => return classify_push(instruction),
         Pop => {
@@ -478,7 +496,8 @@ mod tests {
         assert!(matches!(analysed(&[0xa1, 1, 2, 3, 4, 5, 6, 7, 8]).class, Class::Moffs(_)));
         assert_eq!(analysed(&[0x0f, 0xab, 0x08]).class, Class::Helper); // bts [rax],ecx
         assert!(matches!(analysed(&[0x0f, 0xba, 0x28, 3]).class, Class::Memory(_))); // bts [rax],3
-        assert_eq!(analysed(&[0xf3, 0x48, 0xab]).class, Class::Helper); // rep stosq
+        assert_eq!(analysed(&[0xf3, 0x48, 0xab]).class, Class::RepeatedStore(8)); // rep stosq
+        assert_eq!(analysed(&[0xf2, 0xae]).class, Class::Helper); // repne scasb
         assert_eq!(analysed(&[0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc1]).class, Class::Helper); // vmovaps zmm0,zmm1
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::translate::Variant;
 use addr::{Access, Page, Pfn, VirtAddr};
+use iced_x86::Instruction;
 use mmu::TlbTable;
 
 /// The number of a block in the code cache.
@@ -214,12 +215,15 @@ pub enum Entry {
     Safepoint,
 }
 
-/// An instruction that is executed by hand; the block ends with it.
+/// A place where an instruction is left to be executed by hand; unless it is a string that is usually done inline, the
+/// block ends with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Helper {
     pub block: BlockId,
     pub instruction: u8,
     pub placement: Placement,
+    /// The instruction; `None` if the bytes are none.
+    pub decoded: Option<Instruction>,
 }
 
 /// A mark at each instruction of a block: what a host signal in it means.

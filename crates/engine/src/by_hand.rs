@@ -31,20 +31,24 @@ pub enum Next {
     Stop(VirtAddr, Exit),
 }
 
-/// Executes the instruction at `rip`.
-pub fn execute(state: State<'_>, guest: &Guest<'_>, rip: VirtAddr, isa: Isa) -> Next {
-    let instruction = match fetch(guest, rip) {
-        Ok(instruction) => instruction,
-        Err(exit) => return Next::Stop(rip, exit),
-    };
-    let outcome = if features::is_executable(&instruction) {
-        one(state, guest, &instruction, isa)
+/// Fetches and executes the instruction at `rip`.
+pub fn fetch_and_execute(state: State<'_>, guest: &Guest<'_>, rip: VirtAddr, isa: Isa) -> Next {
+    match fetch(guest, rip) {
+        Ok(instruction) => execute(state, guest, &instruction, isa),
+        Err(exit) => Next::Stop(rip, exit),
+    }
+}
+
+/// Executes a decoded instruction.
+pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa) -> Next {
+    let outcome = if features::is_executable(instruction) {
+        one(state, guest, instruction, isa)
     } else {
-        Err(undefined(&instruction))
+        Err(undefined(instruction))
     };
     match outcome {
         Ok(next) => next,
-        Err(exit) => Next::Stop(rip, exit),
+        Err(exit) => Next::Stop(VirtAddr::new(instruction.ip()), exit),
     }
 }
 

@@ -54,6 +54,8 @@ impl Slot {
     pub const TRAP_SIGNAL: Self = Self(46);
     /// Flags of the guest that the host does not run with.
     pub const SOFT_FLAGS: Self = Self(47);
+    /// Non-zero when DF is set.
+    pub const DIRECTION: Self = Self(50);
     /// Where the accesses of a prepared instruction go: two host addresses.
     pub const fn prepared(access: usize) -> Self {
         Self(48 + access)

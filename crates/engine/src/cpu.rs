@@ -199,6 +199,9 @@ impl Run<'_> {
     /// Compares a block with the bytes it was made of, if that was asked for: a difference is a translation that should
     /// have died.
     fn verify(&self, block: &Block) {
+        if block.source_bytes.is_empty() {
+            return;
+        }
         let mut now = vec![0; block.source_bytes.len()];
         if self.guest().read(block.rip, &mut now).is_ok() {
             assert_eq!(*now, *block.source_bytes, "the code at {} changed and its translation lives on", block.rip);
@@ -453,17 +456,26 @@ impl Run<'_> {
     fn help(&mut self, number: u32) -> After {
         let helper = self.engine.cache().helper(number);
         self.state().settle(helper.placement);
-        let rip = {
-            let cache = self.engine.cache();
-            let block = cache.block(helper.block).expect("the block that was just left is alive");
-            block.instruction_address(helper.instruction)
-        };
-        self.uncount(1);
-        self.by_hand(rip)
+        let cache = self.engine.cache();
+        let block = cache.block(helper.block).expect("the block that was just left is alive");
+        let rip = block.instruction_address(helper.instruction);
+        self.uncount(block.marks.len() - usize::from(helper.instruction));
+        drop(cache);
+        match helper.decoded {
+            Some(instruction) => {
+                let outcome = by_hand::execute(self.state(), &self.guest(), &instruction, self.engine.isa());
+                self.after_hand(rip, outcome)
+            }
+            None => self.by_hand(rip),
+        }
     }
 
     fn by_hand(&mut self, rip: VirtAddr) -> After {
-        let outcome = by_hand::execute(self.state(), &self.guest(), rip, self.engine.isa());
+        let outcome = by_hand::fetch_and_execute(self.state(), &self.guest(), rip, self.engine.isa());
+        self.after_hand(rip, outcome)
+    }
+
+    fn after_hand(&mut self, rip: VirtAddr, outcome: Next) -> After {
         if !matches!(outcome, Next::Stop(_, Exit::Fault(_)) | Next::Again) {
             self.recount(1);
         }

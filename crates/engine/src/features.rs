@@ -89,7 +89,10 @@ pub fn uses_opmask(instruction: &Instruction) -> bool {
 /// shows or changes state that is ours.
 pub fn is_by_hand(instruction: &Instruction) -> bool {
     use Mnemonic::*;
-    if instruction.is_privileged() || instruction.is_string_instruction() || instruction.is_vsib() {
+    if instruction.is_privileged()
+        || instruction.is_vsib()
+        || (instruction.is_string_instruction() && !is_inline_string(instruction))
+    {
         return true;
     }
     match instruction.mnemonic() {
@@ -104,6 +107,18 @@ pub fn is_by_hand(instruction: &Instruction) -> bool {
         Mov => writes_segment(instruction),
         _ => false,
     }
+}
+
+/// Whether a string instruction is done inline as long as it stays in its pages and goes upwards: `rep movs` and
+/// `rep stos` with 64-bit addresses and flat segments.
+pub fn is_inline_string(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let moves = matches!(instruction.mnemonic(), Movsb | Movsw | Movsd | Movsq);
+    let stores = matches!(instruction.mnemonic(), Stosb | Stosw | Stosd | Stosq);
+    let flat = !matches!(instruction.segment_prefix(), Register::FS | Register::GS);
+    let wide = (0..instruction.op_count())
+        .all(|index| !matches!(instruction.op_kind(index), OpKind::MemorySegESI | OpKind::MemoryESEDI));
+    (moves || stores) && instruction.has_rep_prefix() && flat && wide
 }
 
 fn writes_segment(instruction: &Instruction) -> bool {

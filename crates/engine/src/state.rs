@@ -34,8 +34,7 @@ impl State<'_> {
         for register in 0..16 {
             Slot::raw(register).set(self.view, registers.gpr[usize::from(register)]);
         }
-        Slot::RAW_FLAGS.set(self.view, registers.rflags & IN_HOST | 2);
-        Slot::SOFT_FLAGS.set(self.view, registers.rflags & SOFT);
+        self.set_rflags(registers.rflags);
         Slot::FS_BASE.set(self.view, registers.fs_base);
         Slot::GS_BASE.set(self.view, registers.gs_base);
         Slot::GUEST_MXCSR.set(self.view, u64::from(registers.mxcsr));
@@ -102,6 +101,7 @@ impl State<'_> {
     pub fn set_rflags(&self, rflags: u64) {
         Slot::RAW_FLAGS.set(self.view, rflags & IN_HOST | 2);
         Slot::SOFT_FLAGS.set(self.view, rflags & SOFT);
+        Slot::DIRECTION.set(self.view, rflags & DIRECTION);
     }
 
     /// Replaces the arithmetic flags.

@@ -15,6 +15,7 @@ mod control;
 mod emit;
 mod liveness;
 mod straight;
+mod string;
 
 use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
 use crate::asm::Assembler;

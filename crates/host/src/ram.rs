@@ -98,6 +98,21 @@ impl Ram {
         unsafe { std::ptr::copy(self.frame_address(from), self.frame_address(to), PAGE_BYTES as usize) }
     }
 
+    /// Copies bytes within RAM; the ranges may overlap.
+    pub fn copy(&self, from: PhysAddr, to: PhysAddr, bytes: usize) {
+        // SAFETY: both ranges were checked, and `copy` allows them to overlap.
+        unsafe { std::ptr::copy(self.address(from, bytes), self.address(to, bytes), bytes) }
+    }
+
+    /// Repeats an element `count` times from `at`.
+    pub fn fill(&self, at: PhysAddr, element: &[u8], count: usize) {
+        let to = self.address(at, element.len() * count);
+        for index in 0..count {
+            // SAFETY: the whole range was checked; `element` is ours and lies elsewhere.
+            unsafe { std::ptr::copy_nonoverlapping(element.as_ptr(), to.add(index * element.len()), element.len()) }
+        }
+    }
+
     fn word(&self, at: PhysAddr) -> &AtomicU64 {
         assert!(at.get().is_multiple_of(8), "a word of RAM is aligned");
         let address = self.address(at, 8);

@@ -8,8 +8,9 @@ use crate::asm::{RAX, RCX};
 use crate::exit::Exit;
 use crate::guest::Guest;
 use crate::state::{DIRECTION, State, mask};
-use addr::{Access, PAGE_BYTES, VirtAddr};
+use addr::{Access, PAGE_BYTES, PhysAddr, VirtAddr};
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
+use mmu::TlbTable;
 
 const RSI: u8 = 6;
 const RDI: u8 = 7;
@@ -192,20 +193,17 @@ impl StringOp<'_> {
 
     /// Moves bytes that lie in one page on either side.
     fn move_run(&self, bytes: u64) -> Result<(), Exit> {
-        let from = self.guest.translate(self.source(), Access::Read)?;
-        let to = self.guest.translate(self.destination(), Access::Write)?;
-        let ram = self.guest.memory.ram();
+        let from = self.find(self.source(), TlbTable::Read)?;
+        let to = self.find(self.destination(), TlbTable::Write)?;
         // A destination that starts inside the source sees what was just moved: piece by piece, each no longer than
         // the distance.
         let distance = to.get().wrapping_sub(from.get());
         let piece = if distance < bytes { distance.max(self.bytes) } else { bytes };
-        let mut buffer = [0; PAGE_BYTES as usize];
         let mut done = 0;
         while done < bytes {
-            let len = piece.min(bytes - done) as usize;
-            ram.read(from + done, &mut buffer[..len]);
-            ram.write(to + done, &buffer[..len]);
-            done += len as u64;
+            let len = piece.min(bytes - done);
+            self.guest.memory.ram().copy(from + done, to + done, len as usize);
+            done += len;
         }
         self.guest.memory.code().note_write(to.pfn());
         Ok(())
@@ -213,16 +211,22 @@ impl StringOp<'_> {
 
     /// Fills elements that lie in one page.
     fn store_run(&self, elements: u64) -> Result<(), Exit> {
-        let to = self.guest.translate(self.destination(), Access::Write)?;
-        let mut buffer = [0; PAGE_BYTES as usize];
-        let len = (elements * self.bytes) as usize;
+        let to = self.find(self.destination(), TlbTable::Write)?;
         let element = self.state.gpr(RAX).to_le_bytes();
-        for chunk in buffer[..len].chunks_exact_mut(self.bytes as usize) {
-            chunk.copy_from_slice(&element[..self.bytes as usize]);
-        }
-        self.guest.memory.ram().write(to, &buffer[..len]);
+        self.guest.memory.ram().fill(to, &element[..self.bytes as usize], elements as usize);
         self.guest.memory.code().note_write(to.pfn());
         Ok(())
+    }
+
+    /// Where a byte is; remembered in the software TLB, so that the next run in the page is done inline.
+    fn find(&self, addr: VirtAddr, table: TlbTable) -> Result<PhysAddr, Exit> {
+        let access = if table.is_writable() { Access::Write } else { Access::Read };
+        let at = self.guest.translate(addr, access)?;
+        if !table.is_writable() || !self.guest.memory.code().is_marked(at.pfn()) {
+            let frame = self.guest.memory.ram().frame_address(at.pfn()) as u64;
+            self.state.view.fill(table, addr.page(), frame);
+        }
+        Ok(at)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The emitter: where the guest's registers are, scratch registers, and the lookup.
 
 use super::{Chaos, Count, Extent, Place, Plan, Variant};
-use crate::analysis::{Analysed, Class, NEVER_SCRATCH, address_registers};
+use crate::analysis::{Analysed, Class, NEVER_SCRATCH, address_registers, decode};
 use crate::asm::{Assembler, Gs, Mem, RAX, RCX, RSP, Reg, Width};
 use crate::block::{Address, Entry, Flags, Helper, Link, Mark, Narrow, Placement, Reason, Segment, Site, Use};
 use crate::context::{Slot, kick_offset, tlb_offset};
@@ -11,7 +11,7 @@ use mmu::TlbTable;
 
 /// Condition codes (SDM vol. 1, appendix B).
 pub const CC_NOT_EQUAL: u8 = 5;
-const CC_ABOVE: u8 = 7;
+pub const CC_ABOVE: u8 = 7;
 const CC_SIGN: u8 = 8;
 
 /// A path that is emitted after the block: jumped to from a rel32 at an offset.
@@ -391,13 +391,25 @@ impl<'a> Emitter<'a> {
 
     /// Leaves here for an instruction that is done by hand.
     pub fn leave_for_helper(&mut self) {
+        let reason = self.helper_here();
+        self.leave(reason);
+    }
+
+    /// The reason for leaving to do the current instruction by hand, registers being where they are now.
+    pub fn helper_here(&mut self) -> Reason {
         let number = self.place.first_helper + self.helpers.len() as u32;
         self.helpers.push(Helper {
             block: self.place.block,
             instruction: self.index as u8,
             placement: self.placement(),
+            decoded: decode(self.current_bytes(), self.current().rip),
         });
-        self.leave(Reason::Helper(number));
+        Reason::Helper(number)
+    }
+
+    /// Says that the guest's values of registers are in their slots.
+    pub fn set_parked(&mut self, registers: u16) {
+        self.parked |= registers;
     }
 
     /// Leaves here.

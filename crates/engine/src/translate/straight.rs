@@ -22,6 +22,12 @@ impl Emitter<'_> {
             Class::Push(pushed) => self.push(pushed),
             Class::Pop(to) => self.pop(to),
             Class::Leave => self.leave_frame(),
+            Class::RepeatedMove(bytes) => self.repeated_move(bytes),
+            Class::RepeatedStore(bytes) => self.repeated_store(bytes),
+            Class::SetDirection(value) => {
+                self.plain();
+                self.set_direction(value);
+            }
             _ => self.control(),
         }
     }

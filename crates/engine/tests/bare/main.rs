@@ -162,6 +162,30 @@ fn a_kick_ends_an_endless_loop() {
 }
 
 #[test]
+fn repeated_moves_stay_in_their_pages_or_go_by_hand() {
+    let mut rig = program(|a| {
+        let mut top = a.create_label();
+        a.mov(ebx, 3)?;
+        a.set_label(&mut top)?;
+        a.mov(rdi, DATA)?;
+        a.mov(eax, 0x41)?;
+        a.mov(ecx, 0x1800)?;
+        a.rep().stosb()?;
+        a.mov(rsi, DATA)?;
+        a.mov(rdi, DATA + 0x2000)?;
+        a.mov(ecx, 0x1ff)?;
+        a.rep().movsq()?;
+        a.dec(ebx)?;
+        a.jne(top)?;
+        a.mov(eax, dword_ptr(DATA + 0x2ff4))?;
+        a.syscall()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[0], 0x4141_4141);
+    assert_eq!((rig.registers.gpr[6], rig.registers.gpr[7]), (DATA + 0xff8, DATA + 0x2ff8));
+}
+
+#[test]
 fn strings_follow_the_direction_flag() {
     let mut rig = program(|a| {
         a.mov(rdi, DATA)?;
