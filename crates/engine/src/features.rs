@@ -158,6 +158,12 @@ pub fn is_moffs(code: Code) -> bool {
 
 /// Bytes that the memory operand covers, never less than are touched.
 pub fn memory_bytes(instruction: &Instruction) -> u16 {
+    // The 16-bit forms are shorter, and iced-x86 knows the size of neither.
+    match instruction.code() {
+        Code::Fnsave_m94byte | Code::Frstor_m94byte => return 94,
+        Code::Fnstenv_m14byte | Code::Fldenv_m14byte => return 14,
+        _ => {}
+    }
     match instruction.mnemonic() {
         Mnemonic::Fnsave | Mnemonic::Fsave | Mnemonic::Frstor => 108,
         Mnemonic::Fnstenv | Mnemonic::Fstenv | Mnemonic::Fldenv => 28,

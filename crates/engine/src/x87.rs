@@ -40,6 +40,24 @@ pub fn load(state: &[u8; X87_BYTES]) {
     LOADED.set(Some(*state));
 }
 
+/// Where MMX register `number` is in an image: images are in the order of the x87 stack, whose top is in the status word.
+pub fn mmx_offset(image: &[u8; X87_BYTES], number: usize) -> usize {
+    let top = usize::from(image[3] >> 3) & 7;
+    32 + 16 * (number.wrapping_sub(top) & 7)
+}
+
+/// Whether an unmasked exception is pending: the next instruction of the unit but a few raises it.
+pub fn is_exception_pending(image: &[u8; X87_BYTES]) -> bool {
+    image[2] & 0x80 != 0
+}
+
+/// What any MMX instruction does: the top of the stack is register 0, and all registers are in use.
+pub fn enter_mmx() {
+    // SAFETY: reads a register; the caller saw that no exception is pending. Compiled code keeps nothing in these.
+    unsafe { asm!("movd {0:e}, mm0", out(reg) _, options(nomem, nostack, preserves_flags)) };
+    LOADED.set(None);
+}
+
 /// What the host's x87 registers hold.
 pub fn save() -> [u8; X87_BYTES] {
     let mut image = Image([0; 512]);

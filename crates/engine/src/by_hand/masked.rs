@@ -1,12 +1,15 @@
 //! Gathers and masked moves: elements that the mask leaves out are not accessed, so they cannot fault.
 
-use crate::exit::Exit;
+use crate::exit::{Exception, Exit};
 use crate::guest::Guest;
 use crate::state::State;
+use crate::x87;
 use addr::VirtAddr;
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 const RDI: u8 = 7;
+/// si_code of an invalid x87 operation.
+const FPE_FLTINV: i32 = 7;
 
 /// `vgather*`, `vpgather*` (SDM vol. 2, VGATHERDPD): elements in order; a done one clears its mask, so that a fault in
 /// the middle loses nothing.
@@ -112,17 +115,24 @@ pub fn byte_store(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction
     let addr = VirtAddr::new(rdi.wrapping_add(base));
     let (values, mask, bytes) = match instruction.mnemonic() {
         Mnemonic::Maskmovq => {
-            let registers = crate::x87::save();
+            let image = x87::save();
+            if x87::is_exception_pending(&image) {
+                return Err(Exit::Exception(Exception::X87(FPE_FLTINV)));
+            }
             let mm = |register: Register| {
                 let mut bytes = [0; 32];
-                bytes[..8].copy_from_slice(&registers[32 + 16 * register.number()..][..8]);
+                bytes[..8].copy_from_slice(&image[x87::mmx_offset(&image, register.number())..][..8]);
                 bytes
             };
             (mm(instruction.op1_register()), mm(instruction.op2_register()), 8)
         }
         _ => (state.ymm(instruction.op1_register().number()), state.ymm(instruction.op2_register().number()), 16),
     };
-    store_elements(guest, addr, &values, (0..bytes).filter(|byte| mask[*byte] & 0x80 != 0), 1)
+    store_elements(guest, addr, &values, (0..bytes).filter(|byte| mask[*byte] & 0x80 != 0), 1)?;
+    if instruction.mnemonic() == Mnemonic::Maskmovq {
+        x87::enter_mmx();
+    }
+    Ok(())
 }
 
 /// Stores the chosen elements: all, or none if one faults.

@@ -4,7 +4,7 @@ use crate::asm::{RBP, RSP};
 use crate::exit::{Exception, Exit};
 use crate::guest::Guest;
 use crate::state::{State, mask};
-use addr::VirtAddr;
+use addr::{Access, VirtAddr};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 /// Flags that POPF can change at CPL 3: the arithmetic ones, TF, DF, NT, AC, ID (SDM vol. 2, POPF).
@@ -112,17 +112,19 @@ fn enter(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, bytes: 
     let level = u64::from(instruction.immediate8_2nd() % 32);
     let step = bytes as u64;
     let (old_top, old_frame) = (state.gpr(RSP), state.gpr(RBP));
-    let mut words = vec![old_frame];
     let frame = old_top.wrapping_sub(step);
+    let new_top = old_top.wrapping_sub(step * (level + 1));
+    // The final top must be writable, although nothing is written there.
+    guest.translate(VirtAddr::new(new_top.wrapping_sub(size)), Access::Write)?;
+    // One after the other: an enclosing frame may lie where this one is being built.
+    guest.store(VirtAddr::new(frame), old_frame, bytes)?;
     for outer in 1..level {
-        words.push(guest.load(VirtAddr::new(old_frame.wrapping_sub(step * outer)), bytes)?);
+        let pointer = guest.load(VirtAddr::new(old_frame.wrapping_sub(step * outer)), bytes)?;
+        guest.store(VirtAddr::new(frame.wrapping_sub(step * outer)), pointer, bytes)?;
     }
     if level > 0 {
-        words.push(frame);
+        guest.store(VirtAddr::new(new_top), frame, bytes)?;
     }
-    let image: Vec<u8> = words.iter().rev().flat_map(|word| word.to_le_bytes()[..bytes].to_vec()).collect();
-    let new_top = old_top.wrapping_sub(image.len() as u64);
-    guest.write(VirtAddr::new(new_top), &image)?;
     state.set_gpr(RBP, old_frame & !mask(bytes) | frame & mask(bytes));
     state.set_gpr(RSP, new_top.wrapping_sub(size));
     Ok(())

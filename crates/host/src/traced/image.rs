@@ -6,8 +6,12 @@ const HEADER_BYTES: u64 = 64;
 const SEGMENT_BYTES: u64 = 56;
 /// Where the code is in the page.
 pub const CODE_OFFSET: u64 = HEADER_BYTES + SEGMENT_BYTES;
-/// `syscall; int3`
-const CODE: [u8; 3] = [0x0f, 0x05, 0xcc];
+/// Where `popfq` is.
+pub const POP_FLAGS_OFFSET: u64 = CODE_OFFSET + 3;
+/// A word that `popfq` can take.
+pub const FLAGS_OFFSET: u64 = CODE_OFFSET + 8;
+/// `syscall; int3; popfq`, and room for a word.
+const CODE: [u8; 16] = [0x0f, 0x05, 0xcc, 0x9d, 0xcc, 0xcc, 0xcc, 0xcc, 0, 0, 0, 0, 0, 0, 0, 0];
 
 const ET_EXEC: u64 = 2;
 const EM_X86_64: u64 = 62;

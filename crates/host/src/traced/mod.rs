@@ -25,6 +25,9 @@ pub const STUB: VirtAddr = VirtAddr::new(0x6f00_0000_0000);
 /// The first byte past what a program can map with four levels of tables.
 pub const USER_END: VirtAddr = VirtAddr::new(0x7fff_ffff_f000);
 
+/// ID: a program may set it, to see whether there is CPUID.
+const ID_FLAG: u64 = 1 << 21;
+
 /// A stopped process that does single instructions.
 pub struct Traced {
     process: ptrace::Process,
@@ -98,7 +101,13 @@ impl Traced {
     /// The host's, where a base or an MXCSR is one that no program can have.
     pub fn set_registers(&mut self, registers: &Registers) -> io::Result<()> {
         self.process.set_xstate(self.xstate.encode(registers))?;
-        self.process.set_general(&state::encode_general(registers))
+        let general = state::encode_general(registers);
+        self.process.set_general(&general)?;
+        if (self.process.general()?.eflags ^ general.eflags) & ID_FLAG == 0 {
+            return Ok(());
+        }
+        self.pop_flags(general.eflags)?;
+        self.process.set_general(&general)
     }
 
     /// Lets the process go on until it stops again. A pending signal is dropped.
@@ -154,6 +163,17 @@ impl Traced {
         self.memory.write_all_at(from, at.get())
     }
 
+    /// Lets the process pop its flags, for the one that Linux lets a program change and not a tracer.
+    fn pop_flags(&mut self, flags: u64) -> io::Result<()> {
+        self.write(STUB + image::FLAGS_OFFSET, &flags.to_le_bytes())?;
+        let mut pop = self.process.general()?;
+        pop.rip = STUB.get() + image::POP_FLAGS_OFFSET;
+        pop.rsp = STUB.get() + image::FLAGS_OFFSET;
+        pop.orig_rax = u64::MAX;
+        self.process.set_integers(&pop)?;
+        self.process.resume(ptrace::SINGLESTEP).map(drop)
+    }
+
     /// What /proc/PID/maps says of the process, the page that stays mapped included.
     ///
     /// # Errors
@@ -173,7 +193,7 @@ impl Traced {
         call.rax = number as u64;
         call.orig_rax = u64::MAX;
         [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9] = args;
-        self.process.set_general(&call)?;
+        self.process.set_integers(&call)?;
         // A stop at an attempted system call leaves the process inside the kernel: the next resume only returns to the
         // registers just set, so a second one may be needed to get over the instruction.
         for _ in 0..2 {
@@ -183,7 +203,7 @@ impl Traced {
             }
         }
         let result = self.process.general()?.rax;
-        self.process.set_general(&saved)?;
+        self.process.set_integers(&saved)?;
         match result as i64 {
             error @ -4095..=-1 => Err(io::Error::from_raw_os_error(-error as i32)),
             _ => Ok(result),

@@ -84,6 +84,14 @@ impl Process {
         self.regset(libc::PTRACE_SETREGSET as c_long, NT_PRSTATUS, bytes_of(&mut general)).map(drop)
     }
 
+    /// Sets the general registers but for the segments and their bases: a program can give itself a base that a tracer
+    /// cannot.
+    pub fn set_integers(&self, general: &user_regs_struct) -> io::Result<()> {
+        let mut general = *general;
+        let integers = &mut bytes_of(&mut general)[..std::mem::offset_of!(user_regs_struct, fs_base)];
+        self.regset(libc::PTRACE_SETREGSET as c_long, NT_PRSTATUS, integers).map(drop)
+    }
+
     /// The XSAVE image, of at most `bytes` bytes.
     pub fn xstate(&self, bytes: usize) -> io::Result<Vec<u8>> {
         let mut image = vec![0; bytes];

@@ -40,6 +40,11 @@ fn registers_survive_the_trip() {
     wanted.x87[32..42].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 0x88, 0x12, 0x40]);
     traced.set_registers(&wanted).unwrap();
     assert_eq!(traced.registers().unwrap(), wanted);
+    wanted.rflags |= ID_FLAG;
+    traced.set_registers(&wanted).unwrap();
+    assert_eq!(traced.registers().unwrap(), wanted);
+    wanted.rflags &= !ID_FLAG;
+    traced.set_registers(&wanted).unwrap();
     assert_eq!(traced.resume(Pace::Step).unwrap(), Stop::Stepped);
     wanted.rip = CODE + 1;
     assert_eq!(traced.registers().unwrap(), wanted);

@@ -1,0 +1,10 @@
+//! The two checkers of the CPU: programs in lockstep with the host, and single instructions against it.
+//!
+//! A crate of its own, because it stands on the whole machine *and* on the traced process, and nothing that users run
+//! may depend on either checker.
+#![forbid(unsafe_code)]
+
+pub mod fuzz;
+mod random;
+
+pub use random::Random;

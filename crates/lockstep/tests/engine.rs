@@ -1,0 +1,41 @@
+//! The engine against the host: every form, and sequences. The same seeds every time; `cargo xtask fuzz` tries others.
+
+use engine::{Count, EngineConfig, Extent, Linking};
+use pagewalk_lockstep::Random;
+use pagewalk_lockstep::fuzz::{CaseId, Native, Ours, Search, Tally};
+
+/// Runs so many rounds of all forms, and so many sequences, and fails with what differed.
+fn compare(config: EngineConfig, seed: u64, rounds: u64, sequences: u64) {
+    let (mut host, mut ours) = (Native::new().unwrap(), Ours::new(config).unwrap());
+    let mut search = Search::new(&mut host, &mut ours);
+    let (mut random, mut tally) = (Random::new(seed), Tally::default());
+    let mut failures = Vec::new();
+    for _ in 0..rounds {
+        failures.extend(search.singles(random.word(), &mut tally).unwrap());
+    }
+    for _ in 0..sequences {
+        failures.extend(search.sequence(CaseId::whole(random.word()), &mut tally).unwrap());
+    }
+    let texts: Vec<String> = failures.iter().take(5).map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{} of {} cases differ:\n{}", failures.len(), tally.cases, texts.join("\n\n"));
+}
+
+#[test]
+fn every_form_and_sequences_in_superblocks() {
+    compare(EngineConfig::default(), 1, 20, 30_000);
+}
+
+#[test]
+fn every_form_and_sequences_one_instruction_a_block() {
+    compare(EngineConfig { extent: Extent::Instruction, ..EngineConfig::default() }, 2, 5, 5_000);
+}
+
+#[test]
+fn every_form_and_sequences_counted_and_unlinked() {
+    compare(EngineConfig { count: Count::Yes, linking: Linking::Off, ..EngineConfig::default() }, 3, 5, 5_000);
+}
+
+#[test]
+fn every_form_and_sequences_while_lookups_fail_by_order() {
+    compare(EngineConfig { chaos: Some(97), ..EngineConfig::default() }, 4, 5, 5_000);
+}
