@@ -19,7 +19,9 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Heap(commands::heap::Heap),
+}
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
@@ -32,5 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
-    match command {}
+    match command {
+        Command::Heap(heap) => commands::heap::run(heap),
+    }
 }

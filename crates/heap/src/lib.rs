@@ -61,4 +61,4 @@ pub use segregated_storage::SegregatedStorage;
 pub use settings::{Checks, Coalesce, Fit, Footers, Kind, Order, Settings, Side, Spec, Split, Word};
 pub use tagged::Tagged;
 pub use tags::{Shape, Tag};
-pub use trace::{Malformed, Op, Trace, Weight};
+pub use trace::{Malformed, Op, Recorded, Trace, Weight};

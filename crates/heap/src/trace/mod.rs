@@ -1,8 +1,10 @@
 //! Allocation traces: what a program asked of its allocator, in order.
 
 mod compact;
+mod log;
 mod rep;
 
+pub use log::Recorded;
 use std::fmt;
 
 /// One call. Blocks are named by number; a number is used again only after its block was freed.

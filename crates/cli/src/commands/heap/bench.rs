@@ -1,0 +1,113 @@
+//! The rows of a comparison: each allocator on each trace, and the system's malloc beside them.
+
+use super::Options;
+use heap::bench::{Measured, measure, performance_index, system_speed, time_heap};
+use heap::{Spec, Trace, Weight};
+
+/// An allocator on a trace.
+pub struct Row {
+    pub allocator: String,
+    pub trace: String,
+    pub weight: Weight,
+    pub ops: usize,
+    pub ops_per_second: f64,
+    /// Throughput as a multiple of the system malloc's on the same trace.
+    pub relative: f64,
+    /// Absent for the system's malloc, whose heap is not ours to measure.
+    pub measured: Option<Measured>,
+    /// Why the replay ended early; the numbers are then nothing.
+    pub failed: Option<String>,
+}
+
+/// The system's malloc, as rows call it.
+pub const SYSTEM: &str = "system";
+
+pub fn rows(options: &Options, traces: &[Trace]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for trace in traces {
+        let repeats = usize::from(options.repeats);
+        let system = system_speed(trace, repeats).ops_per_second();
+        rows.push(Row {
+            allocator: SYSTEM.into(),
+            trace: trace.name.clone(),
+            weight: trace.weight,
+            ops: trace.ops.len(),
+            ops_per_second: system,
+            relative: 1.0,
+            measured: None,
+            failed: None,
+        });
+        rows.extend(options.specs().iter().map(|spec| row(options, spec, trace, system)));
+    }
+    rows
+}
+
+fn row(options: &Options, spec: &Spec, trace: &Trace, system: f64) -> Row {
+    let measured = measure(spec, trace, options.limit()).map_err(|failed| failed.to_string());
+    let speed = measured.as_ref().map_err(Clone::clone).and_then(|measured| {
+        let limit = (measured.heap_bytes + (1 << 16)).min(options.limit());
+        let patient = usize::from(options.repeats);
+        let slow = measured.counters.searched > 20 * trace.ops.len() as u64 * 10;
+        time_heap(spec, trace, limit, if slow { 1 } else { patient }).map_err(|refusal| refusal.to_string())
+    });
+    let ops_per_second = speed.as_ref().map_or(0.0, |speed| speed.ops_per_second());
+    Row {
+        allocator: spec.to_string(),
+        trace: trace.name.clone(),
+        weight: trace.weight,
+        ops: trace.ops.len(),
+        ops_per_second,
+        relative: ops_per_second / system,
+        failed: speed.err(),
+        measured: measured.ok(),
+    }
+}
+
+/// The means of an allocator over all traces, as the lab scores it.
+pub struct Score {
+    pub allocator: String,
+    pub utilisation: f64,
+    pub ops_per_second: f64,
+    pub relative: f64,
+    pub index: f64,
+    pub failures: usize,
+}
+
+pub fn scores(options: &Options, rows: &[Row]) -> Vec<Score> {
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows {
+        if !names.contains(&row.allocator.as_str()) {
+            names.push(&row.allocator);
+        }
+    }
+    let reference = options.reference.unwrap_or_else(|| throughput(rows, SYSTEM));
+    let score = |name: &str| {
+        let used = rows.iter().filter(|row| row.allocator == name && counts(row.weight, Weight::Utilisation));
+        let measured = used.map(|row| row.measured.as_ref().map_or(0.0, Measured::utilisation));
+        let relative =
+            mean(rows.iter().filter(|row| row.allocator == name).map(|row| row.relative.max(1e-9).ln())).exp();
+        let (utilisation, ops_per_second) = (mean(measured), throughput(rows, name));
+        let failures = rows.iter().filter(|row| row.allocator == name && row.failed.is_some()).count();
+        let index = performance_index(options.utilisation_weight, utilisation, ops_per_second, reference);
+        Score { allocator: name.into(), utilisation, ops_per_second, relative, index, failures }
+    };
+    names.into_iter().map(score).collect()
+}
+
+/// All operations of an allocator over all their time, as the lab counts throughput.
+fn throughput(rows: &[Row], allocator: &str) -> f64 {
+    let counted = rows.iter().filter(|row| row.allocator == allocator && counts(row.weight, Weight::Throughput));
+    let (ops, seconds) = counted.filter(|row| row.failed.is_none()).fold((0.0, 0.0), |(ops, seconds), row| {
+        (ops + row.ops as f64, seconds + row.ops as f64 / row.ops_per_second.max(1e-9))
+    });
+    if seconds > 0.0 { ops / seconds } else { 0.0 }
+}
+
+fn counts(weight: Weight, score: Weight) -> bool {
+    weight == Weight::Both || weight == score
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
+}

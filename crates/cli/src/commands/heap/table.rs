@@ -1,0 +1,201 @@
+//! Rows as a table, as JSON and as CSV.
+
+use super::bench::{Row, SYSTEM, Score, scores};
+use super::{Format, Options};
+use comfy_table::{CellAlignment, Table, presets};
+use heap::bench::Measured;
+use serde_json::{Map, Value, json};
+
+/// The version of the JSON fields.
+const VERSION: u32 = 1;
+
+pub fn render(options: &Options, rows: &[Row]) -> String {
+    match options.format {
+        Format::Text => text(options, rows),
+        Format::Csv => csv(rows),
+        Format::Json => {
+            let scores: Vec<Value> = scores(options, rows).iter().map(score).collect();
+            let rows: Vec<Value> = rows.iter().map(|row| Value::Object(fields(row))).collect();
+            format!("{:#}\n", json!({ "version": VERSION, "rows": rows, "scores": scores }))
+        }
+    }
+}
+
+/// A row's fields. Those that were not measured are null.
+fn fields(row: &Row) -> Map<String, Value> {
+    let measured = row.measured.as_ref();
+    let number = |get: fn(&Measured) -> u64| measured.map(get);
+    let real = |get: fn(&Measured) -> f64| measured.map(get);
+    let fields = json!({
+        "allocator": row.allocator,
+        "trace": row.trace,
+        "operations": row.ops,
+        "peak_payload_bytes": number(|m| m.peak_payload_bytes),
+        "heap_bytes": number(|m| m.heap_bytes),
+        "utilisation": real(Measured::utilisation),
+        "ops_per_second": row.ops_per_second,
+        "relative_to_system": row.relative,
+        "header_bytes": number(|m| m.header_bytes),
+        "alignment_bytes": number(|m| m.alignment_bytes),
+        "rounding_bytes": number(|m| m.rounding_bytes),
+        "external_bytes": number(|m| m.external_bytes),
+        "external_mean": real(|m| m.external_mean),
+        "touched_bytes": number(|m| m.touched_bytes),
+        "searched_per_allocation": real(searched),
+        "splits": number(|m| m.counters.splits),
+        "coalescings": number(|m| m.counters.coalescings),
+        "extensions": number(|m| m.counters.extensions),
+        "failed": row.failed,
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => unreachable!("the macro was given an object"),
+    }
+}
+
+fn score(score: &Score) -> Value {
+    json!({
+        "allocator": score.allocator,
+        "utilisation": score.utilisation,
+        "ops_per_second": score.ops_per_second,
+        "relative_to_system": score.relative,
+        "performance_index": score.index,
+        "failures": score.failures,
+    })
+}
+
+fn searched(measured: &Measured) -> f64 {
+    measured.counters.searched as f64 / measured.allocations.max(1) as f64
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut lines = Vec::new();
+    for row in rows {
+        let fields = fields(row);
+        if lines.is_empty() {
+            lines.push(fields.keys().cloned().collect::<Vec<_>>().join(","));
+        }
+        lines.push(fields.values().map(csv_value).collect::<Vec<_>>().join(","));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Quoted where it must be.
+fn csv_value(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.contains([',', '"', '\n']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn text(options: &Options, rows: &[Row]) -> String {
+    let scores = scores(options, rows);
+    let mut text = verdict(&scores);
+    for trace in rows.chunk_by(|one, other| one.trace == other.trace) {
+        text += &format!("\n{}: {} operations\n{}\n", trace[0].trace, trace[0].ops, details(trace));
+    }
+    text += &format!("\nover all traces\n{}\n", means(options, &scores));
+    for row in rows {
+        if let Some(failed) = &row.failed {
+            text += &format!("{} on {}: {failed}\n", row.allocator, row.trace);
+        }
+    }
+    text
+}
+
+fn verdict(scores: &[Score]) -> String {
+    let ours = || scores.iter().filter(|score| score.allocator != SYSTEM && score.failures == 0);
+    let densest = ours().max_by(|one, other| one.utilisation.total_cmp(&other.utilisation));
+    let fastest = ours().max_by(|one, other| one.relative.total_cmp(&other.relative));
+    match (densest, fastest) {
+        (Some(densest), Some(fastest)) => format!(
+            "{} uses memory best ({:.1} % of the heap is payload at its peak); {} is fastest ({:.2} times the system's \
+             malloc).\n",
+            densest.allocator,
+            100.0 * densest.utilisation,
+            fastest.allocator,
+            fastest.relative
+        ),
+        _ => "No allocator served every trace.\n".into(),
+    }
+}
+
+fn details(rows: &[Row]) -> String {
+    let head = [
+        "allocator",
+        "util %",
+        "heap KiB",
+        "header %",
+        "align %",
+        "round %",
+        "extern %",
+        "ext mean %",
+        "Mops/s",
+        "x system",
+        "searched",
+        "splits",
+        "coalesc.",
+    ];
+    let mut table = plain(&head);
+    for row in rows {
+        let speed = [format!("{:.2}", row.ops_per_second / 1e6), format!("{:.2}", row.relative)];
+        let Some(measured) = &row.measured else {
+            let blank = if row.failed.is_some() { "failed" } else { "" };
+            let cells = [row.allocator.clone(), blank.into()].into_iter().chain(vec![String::new(); 6]);
+            table.add_row(cells.chain(speed).chain(vec![String::new(); 3]));
+            continue;
+        };
+        let heap = measured.heap_bytes.max(1) as f64;
+        let share = |bytes: u64| format!("{:.1}", 100.0 * bytes as f64 / heap);
+        let space = [
+            row.allocator.clone(),
+            format!("{:.1}", 100.0 * measured.utilisation()),
+            format!("{:.1}", heap / 1024.0),
+            share(measured.header_bytes),
+            share(measured.alignment_bytes),
+            share(measured.rounding_bytes),
+            share(measured.external_bytes),
+            format!("{:.1}", 100.0 * measured.external_mean),
+        ];
+        let work = [
+            format!("{:.1}", searched(measured)),
+            measured.counters.splits.to_string(),
+            measured.counters.coalescings.to_string(),
+        ];
+        table.add_row(space.into_iter().chain(speed).chain(work));
+    }
+    table.to_string()
+}
+
+fn means(options: &Options, scores: &[Score]) -> String {
+    let weight = options.utilisation_weight;
+    let index = format!("index ({:.0}/{:.0})", 100.0 * weight, 100.0 * (1.0 - weight));
+    let mut table = plain(&["allocator", "util %", "Mops/s", "x system", &index, "failures"]);
+    for score in scores {
+        let (utilisation, index) = match score.allocator.as_str() {
+            SYSTEM => (String::new(), String::new()),
+            _ => (format!("{:.1}", 100.0 * score.utilisation), format!("{:.0}", 100.0 * score.index)),
+        };
+        table.add_row([
+            score.allocator.clone(),
+            utilisation,
+            format!("{:.2}", score.ops_per_second / 1e6),
+            format!("{:.2}", score.relative),
+            index,
+            score.failures.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn plain(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head.iter());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
