@@ -96,25 +96,25 @@ impl Arena for ByteArena {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn load32(&self, at: u64) -> u32 {
         let word = self.reserved[at as usize..].first_chunk().expect("a word lies in the arena");
         u32::from_le_bytes(*word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store32(&mut self, at: u64, value: u32) {
         let word = self.reserved[at as usize..].first_chunk_mut().expect("a word lies in the arena");
         *word = value.to_le_bytes();
     }
 
-    #[inline]
+    #[inline(always)]
     fn load64(&self, at: u64) -> u64 {
         let word = self.reserved[at as usize..].first_chunk().expect("a word lies in the arena");
         u64::from_le_bytes(*word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store64(&mut self, at: u64, value: u64) {
         let word = self.reserved[at as usize..].first_chunk_mut().expect("a word lies in the arena");
         *word = value.to_le_bytes();
@@ -147,22 +147,22 @@ impl<A: Arena> Arena for &mut A {
         (**self).grow(count)
     }
 
-    #[inline]
+    #[inline(always)]
     fn load32(&self, at: u64) -> u32 {
         (**self).load32(at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store32(&mut self, at: u64, value: u32) {
         (**self).store32(at, value);
     }
 
-    #[inline]
+    #[inline(always)]
     fn load64(&self, at: u64) -> u64 {
         (**self).load64(at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store64(&mut self, at: u64, value: u64) {
         (**self).store64(at, value);
     }
@@ -204,10 +204,19 @@ impl PagedArena {
         self.touched_pages * PAGE_BYTES as u64
     }
 
+    /// The bytes of a word that lies in one page, if that page was stored to.
+    #[inline]
+    fn word<const N: usize>(&self, at: u64) -> Option<[u8; N]> {
+        let page = self.pages.get(at as usize / PAGE_BYTES)?.as_ref()?;
+        page.get(at as usize % PAGE_BYTES..)?.first_chunk().copied()
+    }
+
     fn load<const N: usize>(&self, at: u64) -> [u8; N] {
-        let mut word = [0; N];
-        self.read(at, &mut word);
-        word
+        self.word(at).unwrap_or_else(|| {
+            let mut word = [0; N];
+            self.read(at, &mut word);
+            word
+        })
     }
 
     /// The page and the offset in it of `at`, and how many of `count` bytes lie in that page.

@@ -100,7 +100,7 @@ impl<A: Arena> Allocator<A> for Bump<A> {
         let word = self.tags.word();
         let top = self.tags.end;
         let smallest =
-            if (top + word).is_multiple_of(alignment) { top + word } else { top + word + self.tags.min_block };
+            if (top + word).is_multiple_of(alignment) { top + word } else { top + word + self.tags.shape.min_block };
         let payload = round_up(smallest, alignment).ok_or(Refusal::NoMemory)?;
         let gap = payload - word - top;
         let at = self.bump(gap.checked_add(bytes).ok_or(Refusal::NoMemory)?)?;

@@ -53,6 +53,8 @@ pub(crate) struct Bins {
     quick: [u64; QUICK_BYTES as usize / 8 + 1],
     /// No quick list below this one holds a block.
     lowest_quick: usize,
+    /// The bytes of all blocks in the quick lists.
+    resting_bytes: u64,
 }
 
 impl Bins {
@@ -64,6 +66,7 @@ impl Bins {
             filled: [0; BINS.div_ceil(64)],
             quick: [0; QUICK_BYTES as usize / 8 + 1],
             lowest_quick: usize::MAX,
+            resting_bytes: 0,
         }
     }
 
@@ -151,7 +154,12 @@ impl<A: Arena> Index<A> for Bins {
         }
     }
 
-    #[inline]
+    /// An eighth of the heap may rest, unless the request is large: then growing costs more than looking.
+    fn is_ripe(&self, tags: &Tags<A>, need: u64) -> bool {
+        need >= LARGE_BYTES || self.resting_bytes > (tags.end - tags.first) / 8
+    }
+
+    #[inline(always)]
     fn rest(&mut self, tags: &mut Tags<A>, at: u64, tag: Tag) -> bool {
         if tag.bytes > QUICK_BYTES || tags.shape.align < 8 {
             return false;
@@ -161,10 +169,11 @@ impl<A: Arena> Index<A> for Bins {
         tags.put(at + tags.word(), self.quick[list]);
         self.quick[list] = at + tags.word();
         self.lowest_quick = self.lowest_quick.min(list);
+        self.resting_bytes += tag.bytes;
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn wake(&mut self, tags: &mut Tags<A>, bytes: u64) -> Result<Option<u64>, Refusal> {
         let list = (bytes / 8) as usize;
         let payload = self.quick.get(list).copied().unwrap_or(0);
@@ -180,6 +189,7 @@ impl<A: Arena> Index<A> for Bins {
             return Err(Refusal::Smashed(at));
         }
         self.quick[list] = tags.get(payload);
+        self.resting_bytes -= bytes;
         tags.put(at, Tag { quick: false, ..tag }.encode());
         Ok(Some(at))
     }

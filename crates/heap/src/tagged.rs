@@ -39,6 +39,11 @@ pub(crate) trait Index<A: Arena> {
         Ok(None)
     }
 
+    /// Whether so much rests that it should be coalesced before the heap grows.
+    fn is_ripe(&self, _tags: &Tags<A>, _need: u64) -> bool {
+        true
+    }
+
     /// Any resting block, to be freed for good.
     fn next_resting(&mut self, _tags: &mut Tags<A>) -> Result<Option<u64>, Refusal> {
         Ok(None)
@@ -70,6 +75,7 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     /// An allocated block of at least `need` bytes.
+    #[inline]
     fn take(&mut self, need: u64) -> Result<u64, Refusal> {
         if self.settings.coalesce == Coalesce::Deferred
             && let Some(at) = self.index.wake(&mut self.tags, need)?
@@ -81,11 +87,12 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     /// A free block that is large enough: found, made by coalescing what was deferred, or new at the top.
+    #[inline(never)]
     fn search(&mut self, need: u64) -> Result<(u64, u64), Refusal> {
         if let Some(found) = self.index.find(&self.tags, need, &mut self.counters)? {
             return Ok(found);
         }
-        if self.coalesce_deferred()?
+        if self.coalesce_deferred(need)?
             && let Some(found) = self.index.find(&self.tags, need, &mut self.counters)?
         {
             return Ok(found);
@@ -116,7 +123,7 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     fn splits(&self, rest: u64) -> bool {
-        rest >= self.tags.min_block
+        rest >= self.tags.shape.min_block
             && match self.settings.split {
                 Split::Never => false,
                 Split::Always => true,
@@ -142,7 +149,7 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     /// Grows the arena by a chunk, or by what is lacking if that is more or all that there is.
     fn grow(&mut self, lacking: u64) -> Result<(u64, bool, u64), Refusal> {
         let align = self.settings.align;
-        let lacking = round_up(lacking.max(self.tags.min_block), align).ok_or(Refusal::NoMemory)?;
+        let lacking = round_up(lacking.max(self.tags.shape.min_block), align).ok_or(Refusal::NoMemory)?;
         let chunk = round_up(lacking.max(self.settings.chunk), align).ok_or(Refusal::NoMemory)?;
         self.counters.extensions += 1;
         let extended = self.tags.extend(chunk).map(|(at, before)| (at, before, chunk));
@@ -199,8 +206,8 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     /// Coalesces all that was freed without looking at its neighbours, and says whether there was anything.
-    fn coalesce_deferred(&mut self) -> Result<bool, Refusal> {
-        if self.settings.coalesce != Coalesce::Deferred || !self.unmerged {
+    fn coalesce_deferred(&mut self, need: u64) -> Result<bool, Refusal> {
+        if self.settings.coalesce != Coalesce::Deferred || !self.unmerged || !self.index.is_ripe(&self.tags, need) {
             return Ok(false);
         }
         self.unmerged = false;
@@ -276,16 +283,17 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     /// The block of a payload, after as many checks as the settings ask for.
+    #[inline(always)]
     fn block_of(&self, payload: Ptr) -> Result<(u64, Tag), Refusal> {
-        let believed = payload.get().checked_sub(self.tags.word()).and_then(|at| Some((at, self.sound(at)?)));
-        match (believed, self.settings.checks) {
-            (Some(block), Checks::Tags) => Ok(block),
-            (Some((at, _)), Checks::Walk) if self.begins_a_block(at) => Ok(believed.expect("just matched")),
+        let at = payload.get().wrapping_sub(self.tags.word());
+        match self.sound(at) {
+            Some(tag) if self.settings.checks == Checks::Tags || self.begins_a_block(at) => Ok((at, tag)),
             _ => Err(self.diagnose(payload)),
         }
     }
 
     /// The tag at `at`, if it and its neighbour's look like those of an allocated block.
+    #[inline(always)]
     fn sound(&self, at: u64) -> Option<Tag> {
         let tag = self.tags.block(at).ok().filter(|tag| tag.allocated && !tag.quick)?;
         let after = at + tag.bytes;
@@ -298,6 +306,8 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
         sound.then_some(tag)
     }
 
+    #[cold]
+    #[inline(never)]
     fn begins_a_block(&self, wanted: u64) -> bool {
         let mut at = self.tags.first;
         while at < wanted {
@@ -310,6 +320,8 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
     }
 
     /// Walks the heap to say what is wrong with a pointer that was not believed.
+    #[cold]
+    #[inline(never)]
     fn diagnose(&self, payload: Ptr) -> Refusal {
         let mut at = self.tags.first;
         while at < self.tags.end && at <= payload.get() {
@@ -356,12 +368,12 @@ impl<A: Arena, I: Index<A>> Allocator<A> for Tagged<A, I> {
             return self.malloc(bytes);
         }
         let need = self.tags.shape.block_for(bytes).ok_or(Refusal::NoMemory)?;
-        let slack = alignment.checked_add(self.tags.min_block).ok_or(Refusal::NoMemory)?;
+        let slack = alignment.checked_add(self.tags.shape.min_block).ok_or(Refusal::NoMemory)?;
         let all = need.checked_add(slack).filter(|&all| all <= self.tags.shape.word.max()).ok_or(Refusal::NoMemory)?;
         let whole = self.take(all)?;
         let mut tag = self.tags.block(whole)?;
         let mut at = round_up(whole + self.tags.word(), alignment).ok_or(Refusal::NoMemory)? - self.tags.word();
-        while at != whole && at - whole < self.tags.min_block {
+        while at != whole && at - whole < self.tags.shape.min_block {
             at += alignment;
         }
         let gap = at - whole;

@@ -53,11 +53,20 @@ pub struct Shape {
     pub align: u64,
     /// Which blocks have a footer.
     pub footers: Footers,
-    /// How many links a free block holds.
-    pub links: u64,
+    /// The smallest block: room for a payload of one byte, and when free for header, links and footer.
+    pub min_block: u64,
 }
 
 impl Shape {
+    /// The shape of blocks that hold `links` links when they are free.
+    pub fn new(word: Word, align: u64, footers: Footers, links: u64) -> Self {
+        let mut shape = Self { word, align, footers, min_block: 0 };
+        let allocated = shape.tag_bytes() + 1;
+        let free = (2 + links) * word.bytes();
+        shape.min_block = round_up(allocated.max(free), align).expect("a few words");
+        shape
+    }
+
     /// The tags of an allocated block, in bytes.
     pub const fn tag_bytes(&self) -> u64 {
         match self.footers {
@@ -66,17 +75,10 @@ impl Shape {
         }
     }
 
-    /// The smallest block: room for a payload of one byte, and when free for header, links and footer.
-    pub fn min_block(&self) -> u64 {
-        let allocated = self.tag_bytes() + 1;
-        let free = (2 + self.links) * self.word.bytes();
-        round_up(allocated.max(free), self.align).expect("a few words")
-    }
-
     /// The block for a payload of `bytes` bytes, or `None` if no header can hold its size.
     #[inline]
     pub fn block_for(&self, bytes: u64) -> Option<u64> {
-        let block = round_up(bytes.checked_add(self.tag_bytes())?, self.align)?.max(self.min_block());
+        let block = round_up(bytes.checked_add(self.tag_bytes())?, self.align)?.max(self.min_block);
         (block <= self.word.max()).then_some(block)
     }
 }
@@ -92,7 +94,6 @@ impl Shape {
 pub(crate) struct Tags<A> {
     pub arena: A,
     pub shape: Shape,
-    pub min_block: u64,
     /// Where the first block begins.
     pub first: u64,
     /// Where the epilogue is.
@@ -101,14 +102,14 @@ pub(crate) struct Tags<A> {
 
 impl<A: Arena> Tags<A> {
     pub fn new(mut arena: A, settings: &Settings, footers: Footers, links: u64) -> Result<Self, Refusal> {
-        let shape = Shape { word: settings.header, align: settings.align, footers, links };
+        let shape = Shape::new(settings.header, settings.align, footers, links);
         let word = shape.word.bytes();
         let prologue = if footers == Footers::All { 2 * word } else { 0 };
         let first = round_up(prologue + word, shape.align).expect("a few words") - word;
         if arena.bytes() == 0 {
             arena.grow(first + word).map_err(|_| Refusal::NoMemory)?;
         }
-        let mut tags = Self { arena, shape, min_block: shape.min_block(), first, end: first };
+        let mut tags = Self { arena, shape, first, end: first };
         if footers == Footers::All {
             let tag = Tag { bytes: prologue, allocated: true, before_allocated: false, quick: false };
             tags.put(first - 2 * word, tag.encode());
@@ -120,7 +121,7 @@ impl<A: Arena> Tags<A> {
     }
 
     /// Whether headers say what the block before is.
-    #[inline]
+    #[inline(always)]
     pub fn keeps_before(&self) -> bool {
         self.shape.footers == Footers::Free
     }
@@ -131,7 +132,7 @@ impl<A: Arena> Tags<A> {
     }
 
     /// A word of the allocator's own: a tag or a link.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, at: u64) -> u64 {
         match self.shape.word {
             Word::Four => u64::from(self.arena.load32(at)),
@@ -139,7 +140,7 @@ impl<A: Arena> Tags<A> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, at: u64, value: u64) {
         match self.shape.word {
             Word::Four => self.arena.store32(at, value as u32),
@@ -148,7 +149,7 @@ impl<A: Arena> Tags<A> {
     }
 
     /// Decodes the word at `at`, whatever it is.
-    #[inline]
+    #[inline(always)]
     pub fn tag(&self, at: u64) -> Tag {
         let word = self.get(at);
         let flags = if self.shape.align == 4 { 3 } else { 7 };
@@ -161,19 +162,19 @@ impl<A: Arena> Tags<A> {
     }
 
     /// The header of the block at `at`, if that is a place and it a size that a block can have.
-    #[inline]
+    #[inline(always)]
     pub fn block(&self, at: u64) -> Result<Tag, Refusal> {
         if !self.is_place(at) {
             return Err(Refusal::Smashed(at));
         }
         let tag = self.tag(at);
         let sound =
-            tag.bytes >= self.min_block && tag.bytes & (self.shape.align - 1) == 0 && tag.bytes <= self.end - at;
+            tag.bytes >= self.shape.min_block && tag.bytes & (self.shape.align - 1) == 0 && tag.bytes <= self.end - at;
         if sound { Ok(tag) } else { Err(Refusal::Smashed(at)) }
     }
 
     /// Whether a block can begin here.
-    #[inline]
+    #[inline(always)]
     pub fn is_place(&self, at: u64) -> bool {
         at >= self.first && at < self.end && (at - self.first) & (self.shape.align - 1) == 0
     }
@@ -254,13 +255,13 @@ mod tests {
     use super::*;
 
     fn shape(align: u64, footers: Footers) -> Shape {
-        Shape { word: Word::Four, align, footers, links: 0 }
+        Shape::new(Word::Four, align, footers, 0)
     }
 
     #[test]
     fn minimum_blocks_are_the_textbooks() {
         let sizes = [(4, Footers::All), (4, Footers::Free), (8, Footers::All), (8, Footers::Free)]
-            .map(|(align, footers)| shape(align, footers).min_block());
+            .map(|(align, footers)| shape(align, footers).min_block);
         assert_eq!(sizes, [12, 8, 16, 8]);
     }
 

@@ -7,7 +7,7 @@
 //! | key-value | keys of 8 to 40, values log-uniform from 16 to 4 KiB | a key is overwritten at random (free, then malloc), some values grow by realloc |
 //! | game-loop | per frame 20 to 60 blocks of 32 to 512; a level's assets of 4 to 64 KiB | frame blocks die at the end of their frame, assets with the level |
 //! | coalescing | two blocks of 4095, then one of 8190 | the pair dies before the large one is asked for, over and over |
-//! | binary | 64 and 448 by turns, then 512 | all blocks of 448 die before the first of 512 |
+//! | binary | 2,000 times 64 and 448 by turns, then 512 | all blocks of 448 die before the first of 512; rounds |
 //! | random | uniform from 1 to 32 KiB | uniform |
 //! | realloc-growth | four vectors that grow by half, strings that grow by 1 to 64, small blocks between | to the end |
 //! | larson | uniform from 10 to 500 | Larson and Krishnan 1998: a random one of 1,000 blocks is replaced, over and over |

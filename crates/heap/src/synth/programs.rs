@@ -101,18 +101,22 @@ pub(super) fn coalescing(w: &mut Writer, ops: usize) {
 }
 
 pub(super) fn binary(w: &mut Writer, ops: usize) {
-    let pairs = ops / 6;
-    let (mut small, mut large) = (Vec::new(), Vec::new());
-    for _ in 0..pairs {
-        small.push(w.malloc(64));
-        large.push(w.malloc(448));
+    /// Pairs in a round, as many as in the lab's trace.
+    const PAIRS: usize = 2000;
+    while w.ops.len() + 12 <= ops {
+        let pairs = ((ops - w.ops.len()) / 6).min(PAIRS);
+        let (mut small, mut large) = (Vec::new(), Vec::new());
+        for _ in 0..pairs {
+            small.push(w.malloc(64));
+            large.push(w.malloc(448));
+        }
+        w.free_all(&mut large);
+        for _ in 0..pairs {
+            large.push(w.malloc(512));
+        }
+        w.free_all(&mut small);
+        w.free_all(&mut large);
     }
-    w.free_all(&mut large);
-    for _ in 0..pairs {
-        large.push(w.malloc(512));
-    }
-    w.free_all(&mut small);
-    w.free_all(&mut large);
 }
 
 pub(super) fn random(w: &mut Writer, ops: usize) {
