@@ -36,6 +36,7 @@ mod arena;
 pub mod bench;
 mod buddy;
 mod bump;
+pub mod collector;
 mod explicit;
 mod implicit;
 mod list;

@@ -58,7 +58,7 @@ pub(crate) struct Bins {
 }
 
 impl Bins {
-    fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
             fit: settings.fit,
             unit_bits: settings.align.trailing_zeros(),
@@ -68,6 +68,12 @@ impl Bins {
             lowest_quick: usize::MAX,
             resting_bytes: 0,
         }
+    }
+
+    /// Forgets every block.
+    pub fn clear(&mut self) {
+        self.bins.fill(List::default());
+        self.filled.fill(0);
     }
 
     /// The bin of a size.

@@ -204,7 +204,9 @@ impl<A: Arena> Tags<A> {
         }
     }
 
-    fn tell_after(&mut self, after: u64, allocated: bool) {
+    /// Tells the block at `after` what the one before it is.
+    #[inline(always)]
+    pub fn tell_after(&mut self, after: u64, allocated: bool) {
         let word = self.get(after);
         let told = if allocated { word | BEFORE_ALLOCATED } else { word & !BEFORE_ALLOCATED };
         if told != word {
