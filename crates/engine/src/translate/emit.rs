@@ -267,6 +267,9 @@ impl<'a> Emitter<'a> {
                     Narrow::Yes => u64::from(address.disp as u32),
                 },
             );
+        } else if let (Some(base), None, Narrow::No, 0) = (address.base, address.index, address.narrow, address.disp) {
+            // A move costs nothing where registers are renamed.
+            self.asm.mov(Width::B64, to, base);
         } else {
             let width = if address.narrow == Narrow::Yes { Width::B32 } else { Width::B64 };
             let disp = address.disp as i32;
