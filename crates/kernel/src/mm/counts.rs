@@ -81,6 +81,8 @@ pub struct Usage {
     pub swapped_pages: u64,
     /// The most pages in RAM at once.
     pub peak_resident_pages: u64,
+    /// The most pages of areas at once.
+    pub peak_mapped_pages: u64,
     /// The most areas at once.
     pub peak_areas: u64,
     /// The most frames that held tables at once.

@@ -140,6 +140,7 @@ impl Space {
         }
         self.join_family(start, store);
         self.areas.grow_down(start, page);
+        self.note_areas();
         Ok(true)
     }
 

@@ -175,7 +175,7 @@ impl Space {
             return Err(Errno::ENOMEM);
         }
         self.areas.change(part, |area| area.traits = traits);
-        self.usage.peak_areas = self.usage.peak_areas.max(self.areas.count() as u64);
+        self.note_areas();
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 
 mod area;
 mod areas;
+mod changes;
 mod counts;
 mod evict;
 mod exec;

@@ -78,7 +78,7 @@ impl Space {
                 area.perms = perms;
                 area.traits = traits;
             });
-            self.usage.peak_areas = self.usage.peak_areas.max(self.areas.count() as u64);
+            self.note_areas();
             self.protect_pages(piece, charged.leaf_perms(), is_shared, store);
             if is_to_fill {
                 self.populate(piece, store);

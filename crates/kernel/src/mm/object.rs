@@ -277,12 +277,13 @@ impl Store {
 
     /// Gives back frames of files until `wanted` frames are free or no page can go.
     pub fn shrink(&mut self, wanted: u32) {
-        while self.frames.free_frames() < wanted && !self.objects.idle.is_empty() {
-            let oldest = self.objects.idle.remove(0);
-            self.drop_object(oldest);
-        }
-        if self.frames.free_frames() >= wanted {
-            return;
+        // The files themselves stay known: one may be about to be mapped.
+        for id in &self.objects.idle {
+            if self.frames.free_frames() >= wanted {
+                return;
+            }
+            let object = self.objects.by_id.get_mut(id).expect("an idle file is known");
+            object.drop_pages(0, &mut self.frames, &mut self.swap);
         }
         let frames = &mut self.frames;
         for object in self.objects.by_id.values_mut().filter(|object| object.is_file()) {

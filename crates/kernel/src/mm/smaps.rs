@@ -7,7 +7,7 @@ use super::store::Store;
 use super::{Mm, SpaceId};
 use addr::{PAGE_BYTES, Page, Perms};
 use mmu::{Entry, Leaf, Mapped, Origin};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 const KB_PER_PAGE: u64 = PAGE_BYTES / 1024;
 
@@ -109,6 +109,14 @@ pub struct Statm {
     pub data: u64,
 }
 
+/// The line of /proc/PID/statm; libraries and dirty pages are 0, as since Linux 2.6.
+impl fmt::Display for Statm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, resident, shared, text, data } = self;
+        writeln!(f, "{size} {resident} {shared} {text} 0 {data} 0")
+    }
+}
+
 impl Mm {
     /// /proc/PID/smaps.
     pub fn smaps_text(&self, id: SpaceId) -> String {
@@ -139,6 +147,21 @@ impl Mm {
             text: pages(|area| area.perms.contains(Perms::EXECUTE) && !area.perms.contains(Perms::WRITE)),
             data: pages(|area| area.is_data() || area.traits.has(AreaTraits::GROWS_DOWN)),
         }
+    }
+
+    /// Pages of areas that grow down: stacks.
+    pub fn stack_pages(&self, id: SpaceId) -> u64 {
+        let stacks = self.space(id).areas.iter().filter(|area| area.traits.has(AreaTraits::GROWS_DOWN));
+        stacks.map(|area| area.pages.count()).sum()
+    }
+
+    /// Pages of shared memory in RAM, as opposed to pages of files.
+    pub fn shared_memory_pages(&self, id: SpaceId) -> u64 {
+        let space = self.space(id);
+        let is_memory = |area: &&Area| {
+            area.backing.object().is_some_and(|object| !self.store.objects.get(object.id()).is_file())
+        };
+        space.areas.iter().filter(is_memory).map(|area| PageSums::of(area, space, &self.store).resident).sum()
     }
 
     /// Bytes of locked areas.

@@ -4,7 +4,7 @@ use super::area::{Area, AreaTraits, Backing};
 use super::areas::Areas;
 use super::counts::Usage;
 use super::store::Store;
-use super::{Layout, Limits, SpaceId};
+use super::{AreaInfo, Layout, Limits, SpaceId};
 use addr::{PAGE_BYTES, PageRange, Pfn, VirtAddr};
 use mmu::{Entry, Leaf, Origin, Shootdown, Tables};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(crate) struct Space {
     pub usage: Usage,
     /// How areas to come are locked (`mlockall(MCL_FUTURE)`).
     pub lock_future: AreaTraits,
+    /// The areas that were told of as events.
+    pub told: Vec<AreaInfo>,
 }
 
 impl Space {
@@ -39,6 +41,7 @@ impl Space {
             heap: (VirtAddr::default(), VirtAddr::default()),
             usage: Usage::default(),
             lock_future: AreaTraits::default(),
+            told: Vec::new(),
         })
     }
 
@@ -144,7 +147,13 @@ impl Space {
             }
         }
         self.areas.insert(area);
+        self.note_areas();
+    }
+
+    /// Remembers how many areas and pages there were at once.
+    pub fn note_areas(&mut self) {
         self.usage.peak_areas = self.usage.peak_areas.max(self.areas.count() as u64);
+        self.usage.peak_mapped_pages = self.usage.peak_mapped_pages.max(self.areas.pages());
     }
 
     /// Proves that the tables hold what the areas say, and that the counts are right.

@@ -161,3 +161,21 @@ fn shared_memory_can_be_mapped_twice_and_ends_with_its_object() {
     assert_eq!(world.load(longer + 2 * K), Err(FaultError::BusAdrErr));
     world.end();
 }
+
+#[test]
+fn changes_of_areas_are_told_once() {
+    let mut world = World::new();
+    let start = world.anonymous(4 * K);
+    let told = |world: &mut World| {
+        let changes = world.mm.area_changes(world.id);
+        changes.iter().map(|change| (change.verb, (change.start.get() - start) / K)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut world), [(trace::AreaVerb::Mapped, 0)]);
+    world.mm.mprotect(world.id, start + K, K, R).expect("it is mapped");
+    let split = [(trace::AreaVerb::Changed, 0), (trace::AreaVerb::Mapped, 1), (trace::AreaVerb::Mapped, 2)];
+    assert_eq!(told(&mut world), split);
+    world.mm.munmap(world.id, start + 2 * K, 2 * K).expect("it is aligned");
+    assert_eq!(told(&mut world), [(trace::AreaVerb::Unmapped, 2)]);
+    assert_eq!(told(&mut world), []);
+    world.end();
+}
