@@ -5,8 +5,8 @@
 //! the cache in line. Reading and writing pages under the kernel lock is accepted: the host has them in its own cache.
 
 use super::area::Backing;
-use super::object::{FileId, Source};
-use super::{Mm, SpaceId};
+use super::object::{FileId, KnownFile, Source};
+use super::{Mm, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Page, PageRange};
 use host::KeptFile;
 use mmu::{Entry, Leaf, Origin};
@@ -21,19 +21,24 @@ impl Mm {
     }
 
     /// Takes a file into the cache, empty at first; `name` is what maps shows. A file that is there already keeps its
-    /// number, and its pages if its content is the same.
+    /// number, and its pages if its content is the same. `mode` is how the descriptor was opened: of several the one
+    /// that lets more be done is kept.
     ///
     /// # Errors
     /// The host's.
-    pub fn adopt_file(&mut self, kept: KeptFile, name: &str) -> io::Result<FileId> {
+    pub fn adopt_file(&mut self, kept: KeptFile, name: &str, mode: OpenMode) -> io::Result<FileId> {
         let identity = kept.identity()?;
         let Some(id) = self.known_file(identity.dev, identity.ino) else {
-            return Ok(self.store.objects.add_file(kept, identity, name));
+            return Ok(self.store.objects.add_file(KnownFile { kept, mode, identity }, name));
         };
         let object = self.store.objects.get_mut(id);
         object.name = name.into();
-        let Source::File { identity: known, .. } = &object.source else { unreachable!("it was found as a file") };
-        if *known != identity {
+        let Source::File(known) = &mut object.source else { unreachable!("it was found as a file") };
+        let was_same = known.identity == identity;
+        if mode.use_rank() > known.mode.use_rank() {
+            *known = KnownFile { kept, mode, identity };
+        }
+        if !was_same {
             self.file_changed(id);
         }
         Ok(id)
@@ -51,9 +56,9 @@ impl Mm {
     /// gone from every map, private copies too.
     pub fn file_changed(&mut self, id: FileId) {
         let object = self.store.objects.get_mut(id);
-        let Source::File { kept, identity } = &mut object.source else { return };
-        let Ok(now) = kept.identity() else { return };
-        *identity = now;
+        let Source::File(known) = &mut object.source else { return };
+        let Ok(now) = known.kept.identity() else { return };
+        known.identity = now;
         self.resize(id, now.size);
         self.store.objects.get_mut(id).refresh(0, now.size, &self.store.frames);
     }
@@ -61,9 +66,9 @@ impl Mm {
     /// As [`Mm::file_changed`], for a write of `bytes` bytes at `offset`.
     pub fn file_written(&mut self, id: FileId, offset: u64, bytes: u64) {
         let object = self.store.objects.get_mut(id);
-        let Source::File { kept, identity } = &mut object.source else { return };
-        let Ok(now) = kept.identity() else { return };
-        *identity = now;
+        let Source::File(known) = &mut object.source else { return };
+        let Ok(now) = known.kept.identity() else { return };
+        known.identity = now;
         if now.size != object.size_bytes {
             self.resize(id, now.size);
         }
@@ -85,8 +90,13 @@ impl Mm {
         self.store.resize_object(id, size_bytes);
     }
 
-    /// Drops pages of shared memory with their bytes, out of every map.
+    /// Drops pages of shared memory with their bytes, out of every map; those of a file become zero.
     pub(super) fn punch(&mut self, id: FileId, gone: Range<u64>) {
+        let object = self.store.objects.get(id);
+        if object.is_file() {
+            object.zero_on_host(gone.clone());
+            return self.file_written(id, gone.start * PAGE_BYTES, (gone.end - gone.start) * PAGE_BYTES);
+        }
         for space in self.store.objects.get(id).spaces.clone() {
             self.take_in(space, id, gone.clone());
         }

@@ -111,9 +111,6 @@ impl Mm {
             if !area.may.contains(Perms::WRITE) {
                 return Err(Errno::EACCES);
             }
-            if self.store.objects.get(object.id()).is_file() {
-                return Err(Errno::EOPNOTSUPP);
-            }
             let first = area.index_of(part.start);
             self.punch(object.id(), first..first + part.count());
         }

@@ -47,6 +47,17 @@ pub enum OpenMode {
     ReadWrite,
 }
 
+impl OpenMode {
+    /// Which of two descriptors serves the page cache better: it has to read, and would like to write.
+    pub(crate) fn use_rank(self) -> u32 {
+        match self {
+            Self::WriteOnly => 0,
+            Self::ReadOnly => 1,
+            Self::ReadWrite => 2,
+        }
+    }
+}
+
 /// Whether the filesystem of a file lets programs be run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mount {

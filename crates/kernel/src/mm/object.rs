@@ -2,12 +2,13 @@
 
 use super::store::Store;
 use super::swap::Swap;
-use super::{FaultError, SpaceId};
+use super::{FaultError, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Pfn};
 use host::{FileIdentity, KeptFile};
 use mmu::{Frames, SwapSlot};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use trace::Cost;
 
@@ -49,8 +50,17 @@ pub(crate) struct Object {
 }
 
 pub(crate) enum Source {
-    File { kept: KeptFile, identity: FileIdentity },
+    File(KnownFile),
     Memory { ino: u64 },
+}
+
+/// A host file in the cache.
+pub(crate) struct KnownFile {
+    pub kept: KeptFile,
+    /// How the kept descriptor was opened.
+    pub mode: OpenMode,
+    /// What the file was when the cache last looked.
+    pub identity: FileIdentity,
 }
 
 /// A page of an object; the object has one share in the frame or slot.
@@ -67,9 +77,9 @@ impl Object {
 
     /// Device and file number, as maps shows them. Shared memory lies on device 0:1.
     pub fn dev_ino(&self) -> (u64, u64) {
-        match self.source {
-            Source::File { identity, .. } => (identity.dev, identity.ino),
-            Source::Memory { ino } => (1, ino),
+        match &self.source {
+            Source::File(known) => (known.identity.dev, known.identity.ino),
+            Source::Memory { ino } => (1, *ino),
         }
     }
 
@@ -97,11 +107,11 @@ impl Object {
 
     /// Brings pages from `index` on in, until one is there already or RAM is full.
     fn read_in(&mut self, index: u64, frames: &mut Frames) -> Result<Pfn, FaultError> {
-        let Source::File { kept, .. } = &self.source else { unreachable!("shared memory is not read in") };
+        let Source::File(known) = &self.source else { unreachable!("shared memory is not read in") };
         let missing = (index..self.page_count().min(index + READ_PAGES)).take_while(|at| !self.pages.contains_key(at));
         let count = missing.count();
         let mut bytes = vec![0; count * PAGE_BYTES as usize];
-        kept.read_at(&mut bytes, index * PAGE_BYTES).map_err(|_| FaultError::BusAdrErr)?;
+        known.kept.read_at(&mut bytes, index * PAGE_BYTES).map_err(|_| FaultError::BusAdrErr)?;
         let ram = Arc::clone(frames.memory());
         for (at, page) in (index..).zip(bytes.chunks_exact(PAGE_BYTES as usize)) {
             let Some(frame) = frames.alloc_for_copy() else { break };
@@ -113,12 +123,22 @@ impl Object {
 
     /// Writes a page's bytes to the file, as far as the file goes.
     pub fn write_back(&self, index: u64, frames: &Frames) {
-        let (Source::File { kept, .. }, Some(pfn)) = (&self.source, self.resident(index)) else { return };
+        let (Source::File(known), Some(pfn)) = (&self.source, self.resident(index)) else { return };
         let mut bytes = [0; PAGE_BYTES as usize];
         let bytes = &mut bytes[..self.bytes_in_page(index)];
         frames.memory().ram().read(pfn.start(), bytes);
         // A full disk loses the bytes, as it does on Linux when nobody calls msync.
-        let _ = kept.write_at(bytes, index * PAGE_BYTES);
+        let _ = known.kept.write_at(bytes, index * PAGE_BYTES);
+    }
+
+    /// Writes zeros over pages of the host's file, as far as it goes.
+    pub fn zero_on_host(&self, pages: Range<u64>) {
+        let Source::File(known) = &self.source else { return };
+        for index in pages.start..pages.end.min(self.page_count()) {
+            let zeros = [0; PAGE_BYTES as usize];
+            // As for a page that is written back.
+            let _ = known.kept.write_at(&zeros[..self.bytes_in_page(index)], index * PAGE_BYTES);
+        }
     }
 
     /// Gives back every page from `index` on.
@@ -142,11 +162,11 @@ impl Object {
 
     /// Reads cached pages of a byte range again, into the same frames.
     pub fn refresh(&mut self, from: u64, to: u64, frames: &Frames) {
-        let Source::File { kept, .. } = &self.source else { return };
+        let Source::File(known) = &self.source else { return };
         for (index, cached) in self.pages.range(from / PAGE_BYTES..to.div_ceil(PAGE_BYTES)) {
             let Cached::Resident(pfn) = cached else { continue };
             let mut bytes = [0; PAGE_BYTES as usize];
-            if kept.read_at(&mut bytes, index * PAGE_BYTES).is_ok() {
+            if known.kept.read_at(&mut bytes, index * PAGE_BYTES).is_ok() {
                 frames.memory().ram().write(pfn.start(), &bytes);
                 frames.memory().code().note_write(*pfn);
             }
@@ -188,8 +208,9 @@ impl Objects {
         self.by_file.get(&(dev, ino)).copied()
     }
 
-    pub fn add_file(&mut self, kept: KeptFile, identity: FileIdentity, name: &str) -> FileId {
-        let id = self.add(Source::File { kept, identity }, identity.size, name);
+    pub fn add_file(&mut self, known: KnownFile, name: &str) -> FileId {
+        let identity = known.identity;
+        let id = self.add(Source::File(known), identity.size, name);
         self.by_file.insert((identity.dev, identity.ino), id);
         self.idle.push(id);
         id
@@ -306,7 +327,7 @@ impl Store {
     fn drop_object(&mut self, id: FileId) {
         let mut object = self.objects.by_id.remove(&id).expect("the object is known");
         object.drop_pages(0, &mut self.frames, &mut self.swap);
-        if let Source::File { identity, .. } = object.source {
+        if let Source::File(KnownFile { identity, .. }) = object.source {
             self.objects.by_file.remove(&(identity.dev, identity.ino));
         }
     }

@@ -158,9 +158,8 @@ impl Mm {
     /// Pages of shared memory in RAM, as opposed to pages of files.
     pub fn shared_memory_pages(&self, id: SpaceId) -> u64 {
         let space = self.space(id);
-        let is_memory = |area: &&Area| {
-            area.backing.object().is_some_and(|object| !self.store.objects.get(object.id()).is_file())
-        };
+        let is_memory =
+            |area: &&Area| area.backing.object().is_some_and(|object| !self.store.objects.get(object.id()).is_file());
         space.areas.iter().filter(is_memory).map(|area| PageSums::of(area, space, &self.store).resident).sum()
     }
 

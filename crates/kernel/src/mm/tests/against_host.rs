@@ -2,8 +2,14 @@
 
 use super::*;
 use addr::{Gpr, Registers, VirtRange};
+use host::KeptFile;
 use host::traced::{Pace, Stop, Traced};
 use proptest::prelude::*;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use tempfile::NamedTempFile;
 
 /// Where the play goes on: nothing of the host's is near.
 const WINDOW: u64 = 0x1000_0000_0000;
@@ -23,6 +29,10 @@ enum Step {
     Lock { page: u64, pages: u64, call: i64 },
     Sync { page: u64, pages: u64, flags: u64 },
     Break { pages: u64 },
+    MapFile { page: u64, pages: u64, prot: u64, flags: u64, offset: u64, mode: OpenMode },
+    Truncate { halves: u64 },
+    WriteFile { halves: u64, byte: u8 },
+    ReadFile,
     Load { page: u64 },
     Store { page: u64, byte: u8 },
 }
@@ -58,9 +68,29 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (page.clone(), pages.clone(), lock).prop_map(|(page, pages, call)| Step::Lock { page, pages, call }),
         1 => (page.clone(), pages, 0..8_u64).prop_map(|(page, pages, flags)| Step::Sync { page, pages, flags }),
         1 => (0..6_u64).prop_map(|pages| Step::Break { pages }),
+        4 => any_file_map(),
+        2 => (0..18_u64).prop_map(|halves| Step::Truncate { halves }),
+        2 => (0..16_u64, any::<u8>()).prop_map(|(halves, byte)| Step::WriteFile { halves, byte }),
+        2 => Just(Step::ReadFile),
         6 => page.clone().prop_map(|page| Step::Load { page }),
         8 => (page, any::<u8>()).prop_map(|(page, byte)| Step::Store { page, byte }),
     ]
+}
+
+fn any_file_map() -> impl Strategy<Value = Step> {
+    let flags = prop::sample::select(vec![1, 1, 2, 2, 3, 0, 0x101, 0x201, 0x102]);
+    let mode =
+        prop::sample::select(vec![OpenMode::ReadWrite, OpenMode::ReadWrite, OpenMode::ReadOnly, OpenMode::WriteOnly]);
+    (0..WINDOW_PAGES - 12, 1..8_u64, 0..8_u64, flags, 0..6_u64, mode).prop_map(
+        |(page, pages, prot, flags, offset, mode)| Step::MapFile {
+            page,
+            pages,
+            prot,
+            flags: flags | FIXED,
+            offset: offset * K,
+            mode,
+        },
+    )
 }
 
 /// What a step answered: a value, an error, or how an access ended.
@@ -75,10 +105,20 @@ fn at(page: u64) -> u64 {
     WINDOW + page * K
 }
 
+/// One file on each side, eight pages long at first.
+struct Files {
+    theirs: NamedTempFile,
+    ours: NamedTempFile,
+    /// The traced process's descriptors, by mode.
+    descriptors: [u64; 3],
+    id: FileId,
+}
+
 struct Pair {
     host: Traced,
     ours: World,
     heap: u64,
+    files: Files,
 }
 
 impl Pair {
@@ -88,6 +128,7 @@ impl Pair {
         host.map(code, Perms::READ_EXECUTE).expect("the process is empty");
         host.write(code.start, &TOUCHES).expect("it was just mapped");
         let mut ours = World::new();
+        let files = Files::new(&mut host, &mut ours);
         let heap = host.syscall(libc::SYS_brk, [0; 6]).expect("brk does not fail");
         ours.mm.set_heap(ours.id, VirtAddr::new(heap));
         // The first map of an empty space ends at the host's mmap_base.
@@ -95,7 +136,7 @@ impl Pair {
         host.unmap(VirtRange::new(VirtAddr::new(top), VirtAddr::new(top + K))).expect("it was just mapped");
         ours.mm.space_mut(ours.id).layout.mmap_base = VirtAddr::new(top + K);
         ours.map(CODE, K, RX, PRIVATE | FIXED).expect("the space is empty");
-        Self { host, ours, heap }
+        Self { host, ours, heap, files }
     }
 
     /// The system call of a step.
@@ -115,7 +156,11 @@ impl Pair {
             Step::Lock { page, pages, call } => (call, [at(page), pages * K, 0, 0, 0, 0]),
             Step::Sync { page, pages, flags } => (libc::SYS_msync, [at(page), pages * K, flags, 0, 0, 0]),
             Step::Break { pages } => (libc::SYS_brk, [self.heap.next_multiple_of(K) + pages * K, 0, 0, 0, 0, 0]),
-            Step::Load { .. } | Step::Store { .. } => return None,
+            Step::MapFile { page, pages, prot, flags, offset, mode } => {
+                let descriptor = self.files.descriptors[mode as usize];
+                (libc::SYS_mmap, [at(page), pages * K, prot, flags, descriptor, offset])
+            }
+            _ => return None,
         })
     }
 
@@ -127,6 +172,9 @@ impl Pair {
             };
         }
         let (page, offset, byte) = match step {
+            Step::Truncate { .. } | Step::WriteFile { .. } | Step::ReadFile => {
+                return Answer::Value(change_file(self.files.theirs.as_file(), step));
+            }
             Step::Store { page, byte } => (page, 8, byte),
             Step::Load { page } => (page, 0, 0),
             _ => unreachable!("the others are calls"),
@@ -159,12 +207,25 @@ impl Pair {
         };
         match call {
             None => match step {
+                Step::Truncate { .. } | Step::WriteFile { .. } | Step::ReadFile => {
+                    mm.sync_file(self.files.id);
+                    let answer = change_file(self.files.ours.as_file(), step);
+                    match step {
+                        Step::WriteFile { halves, .. } => mm.file_written(self.files.id, halves * K / 2, 1),
+                        _ => mm.file_changed(self.files.id),
+                    }
+                    Answer::Value(answer)
+                }
                 Step::Store { page, byte } => access(self.ours.store(at(page), byte).map(|()| 0), page),
                 Step::Load { page } => access(self.ours.load(at(page)), page),
                 _ => unreachable!("the others are calls"),
             },
             Some((_, [addr, bytes, prot, flags, ..], Step::Map { .. })) => {
                 value(mm.mmap(id, &MmapRequest { addr, bytes, prot, flags, offset: 0, file: None }))
+            }
+            Some((_, [addr, bytes, prot, flags, _, offset], Step::MapFile { mode, .. })) => {
+                let file = Some(MappedFile { id: self.files.id, mode, mount: Mount::Exec });
+                value(mm.mmap(id, &MmapRequest { addr, bytes, prot, flags, offset, file }))
             }
             Some((_, [addr, old_bytes, new_bytes, flags, new_addr, _], Step::Remap { .. })) => {
                 value(mm.mremap(id, &MremapRequest { addr, old_bytes, new_bytes, flags, new_addr }))
@@ -194,10 +255,42 @@ impl Pair {
     }
 }
 
-/// Address, rights, offset and name of a line of maps.
+impl Files {
+    fn new(host: &mut Traced, ours: &mut World) -> Self {
+        let [their_file, our_file] = [(); 2].map(|()| {
+            let file = NamedTempFile::new().expect("a temporary file");
+            file.as_file().write_all_at(&[7; 8 * K as usize], 0).expect("it takes bytes");
+            file
+        });
+        // The path goes where the stores and loads are, behind them.
+        let path = [their_file.path().as_os_str().as_bytes(), b"\0"].concat();
+        host.write(VirtAddr::new(CODE + 0x100), &path).expect("it fits in a page");
+        let modes = [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR];
+        let open = |mode| host.syscall(libc::SYS_open, [CODE + 0x100, mode as u64, 0, 0, 0, 0]).expect("it exists");
+        let descriptors = modes.map(open);
+        let kept = KeptFile::of(our_file.reopen().expect("it exists"));
+        let id = ours.mm.adopt_file(kept, "/tmp/file", OpenMode::ReadWrite).expect("it exists");
+        Self { theirs: their_file, ours: our_file, descriptors, id }
+    }
+}
+
+/// What a step does to a file without a map; answers with what the file holds.
+fn change_file(file: &File, step: Step) -> u64 {
+    match step {
+        Step::Truncate { halves } => file.set_len(halves * K / 2).expect("it is a file"),
+        Step::WriteFile { halves, byte } => file.write_all_at(&[byte], halves * K / 2).expect("it takes bytes"),
+        _ => {}
+    }
+    let bytes = std::fs::read(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("it is open");
+    bytes.iter().fold(bytes.len() as u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+}
+
+/// Address, rights, offset and name of a line of maps; a file's name is not compared.
 fn plain(line: &str) -> String {
     let words: Vec<_> = line.split_whitespace().collect();
-    [&words[..3], &words[5..]].concat().join(" ")
+    let name = words.get(5..).unwrap_or_default().join(" ");
+    let is_ours = name.starts_with("/tmp/") || name.starts_with(&*std::env::temp_dir().to_string_lossy());
+    format!("{} {}", words[..3].join(" "), if is_ours { "file" } else { &name })
 }
 
 proptest! {

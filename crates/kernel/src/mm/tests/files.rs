@@ -19,7 +19,7 @@ fn file_world(config: MmConfig, bytes: u64) -> (World, File, FileId) {
 
 fn adopt(world: &mut World, file: &File) -> FileId {
     let kept = KeptFile::of(file.try_clone().expect("a descriptor"));
-    world.mm.adopt_file(kept, "/tmp/file").expect("the host knows it")
+    world.mm.adopt_file(kept, "/tmp/file", OpenMode::ReadWrite).expect("the host knows it")
 }
 
 fn host_byte(file: &File, at: u64) -> u8 {
