@@ -163,7 +163,9 @@ impl Object {
     /// Reads cached pages of a byte range again, into the same frames.
     pub fn refresh(&mut self, from: u64, to: u64, frames: &Frames) {
         let Source::File(known) = &self.source else { return };
-        for (index, cached) in self.pages.range(from / PAGE_BYTES..to.div_ceil(PAGE_BYTES)) {
+        // A write beyond the end, of nothing, changes nothing.
+        let pages = from / PAGE_BYTES..to.div_ceil(PAGE_BYTES).max(from / PAGE_BYTES);
+        for (index, cached) in self.pages.range(pages) {
             let Cached::Resident(pfn) = cached else { continue };
             let mut bytes = [0; PAGE_BYTES as usize];
             if known.kept.read_at(&mut bytes, index * PAGE_BYTES).is_ok() {
