@@ -93,6 +93,9 @@ pub fn undefined_flags(case: &Case) -> Undefined {
         here = here & !kills(instruction) | undefined;
         if instruction.flow_control() != FlowControl::Next {
             at_next_part |= here;
+            if is_indirect_branch(instruction) {
+                found.at_end |= here;
+            }
         }
     }
     found.at_end |= here | at_next_part;
