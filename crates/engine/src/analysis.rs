@@ -375,7 +375,8 @@ fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
 }
 
 fn classify_lea(instruction: &Instruction) -> Class {
-    let address = address_of(instruction);
+    // A segment's base takes no part.
+    let address = Address { segment: Segment::Flat, ..address_of(instruction) };
     match address.as_constant() {
         Some(value) if instruction.is_ip_rel_memory_operand() => {
             let to = instruction.op0_register();

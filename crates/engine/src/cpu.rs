@@ -8,6 +8,7 @@ use crate::context::{self, Slot};
 use crate::exit::{Exception, Exit, Fault, Opcode};
 use crate::gate::Gate;
 use crate::guest::{Guest, pieces};
+use crate::sabotage::Sabotage;
 use crate::source::FetchRefused;
 use crate::state::State;
 use crate::translate::{Count, Variant};
@@ -167,6 +168,10 @@ impl Run<'_> {
         State { view: &self.cpu.view }
     }
 
+    fn commits(&self, sabotage: Sabotage) -> bool {
+        self.engine.plan().sabotage == Some(sabotage)
+    }
+
     fn guest(&self) -> Guest<'_> {
         Guest { memory: self.memory, tables: self.tables }
     }
@@ -303,7 +308,7 @@ impl Run<'_> {
         let pfn = translation.phys.pfn();
         let frame = self.memory.ram().frame_address(pfn) as u64;
         let writable = access == Access::Write;
-        if writable && self.memory.code().is_marked(pfn) {
+        if writable && self.memory.code().is_marked(pfn) && !self.commits(Sabotage::StaleBlock) {
             return Err(None);
         }
         let (load, store) = match site.table {
@@ -400,7 +405,9 @@ impl Run<'_> {
         for bounce in bounced {
             let mut bytes = vec![0; bounce.bytes];
             crate::bounce::read(bounce.host, &mut bytes);
-            for (pfn, offset, range) in bounce.frames {
+            let lost = usize::from(self.commits(Sabotage::SecondPageLost) && bounce.frames.len() > 1);
+            let kept = bounce.frames.len() - lost;
+            for (pfn, offset, range) in bounce.frames.into_iter().take(kept) {
                 self.memory.ram().write(pfn.start() + offset, &bytes[range]);
                 self.memory.code().note_write(pfn);
             }

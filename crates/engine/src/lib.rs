@@ -24,6 +24,7 @@ mod features;
 mod gate;
 mod guest;
 mod layout;
+mod sabotage;
 mod source;
 mod state;
 mod translate;
@@ -32,6 +33,7 @@ mod x87;
 
 pub use cache::CacheCounts;
 pub use cpu::{Budget, Cpu};
+pub use sabotage::Sabotage;
 pub use exit::{Exception, Exit, Fault, Opcode};
 pub use translate::{Chaos, Count, Extent, Plan, Verify};
 
@@ -88,6 +90,8 @@ pub struct EngineConfig {
     pub linking: Linking,
     /// Whether each block is compared with its source whenever it is entered; then no block jumps to another.
     pub verify: Verify,
+    /// A mistake to make in every translation, for tests of the checkers; debug builds only.
+    pub sabotage: Option<Sabotage>,
     /// Bytes of the code cache; it is emptied when it is full.
     pub code_cache_bytes: usize,
 }
@@ -106,6 +110,7 @@ impl Default for EngineConfig {
             extent: Extent::Superblock,
             linking: Linking::On,
             verify: Verify::No,
+            sabotage: None,
             code_cache_bytes: 64 << 20,
         }
     }
@@ -177,5 +182,6 @@ impl Engine {
 
 fn plan_of(config: &EngineConfig) -> Plan {
     let chaos = if config.chaos.is_some() { Chaos::Yes } else { Chaos::No };
-    Plan { count: config.count, chaos, extent: config.extent, verify: config.verify }
+    let sabotage = config.sabotage.filter(|_| cfg!(debug_assertions));
+    Plan { count: config.count, chaos, extent: config.extent, verify: config.verify, sabotage }
 }

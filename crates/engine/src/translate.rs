@@ -20,6 +20,7 @@ mod string;
 use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
 use crate::asm::Assembler;
 use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Site};
+use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::VirtAddr;
 use emit::Emitter;
@@ -81,6 +82,8 @@ pub struct Plan {
     pub extent: Extent,
     /// Whether blocks are compared with their source at each entry.
     pub verify: Verify,
+    /// A mistake to make.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// Whether each block is compared with the bytes it was made of whenever it is entered.
@@ -192,7 +195,10 @@ impl Translator {
                 Err(refused) => return Err(refused),
             };
             let analysed = match (decode(fetched.bytes(), at), fetched.cut) {
-                (Some(instruction), _) => analyse(&instruction, &mut self.factory),
+                (Some(instruction), _) => match plan.sabotage {
+                    None => analyse(&instruction, &mut self.factory),
+                    Some(sabotage) => sabotage.analyse(&instruction, &mut self.factory),
+                },
                 (None, Some(refused)) if self.instructions.is_empty() => return Err(refused),
                 (None, Some(_)) => break,
                 (None, None) => Analysed::undecodable(at),

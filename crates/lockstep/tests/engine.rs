@@ -9,7 +9,7 @@ fn compare(config: EngineConfig, seed: u64, rounds: u64, sequences: u64) {
     let (mut host, mut ours) = (Native::new().unwrap(), Ours::new(config).unwrap());
     let mut search = Search::new(&mut host, &mut ours);
     let (mut random, mut tally) = (Random::new(seed), Tally::default());
-    let mut failures = Vec::new();
+    let mut failures = Vec::from_iter(search.self_modifying(&mut tally).unwrap());
     for _ in 0..rounds {
         failures.extend(search.singles(random.word(), &mut tally).unwrap());
     }

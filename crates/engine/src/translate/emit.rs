@@ -5,6 +5,7 @@ use crate::analysis::{Analysed, Class, NEVER_SCRATCH, address_registers, decode}
 use crate::asm::{Assembler, Gs, Mem, RAX, RCX, RSP, Reg, Width};
 use crate::block::{Address, Entry, Flags, Helper, Link, Mark, Narrow, Placement, Reason, Segment, Site, Use};
 use crate::context::{Slot, kick_offset, tlb_offset};
+use crate::sabotage::Sabotage;
 use crate::source::LONGEST_INSTRUCTION;
 use addr::{PAGE_BYTES, VirtAddr};
 use mmu::TlbTable;
@@ -111,6 +112,11 @@ impl<'a> Emitter<'a> {
         &self.bytes[self.index][..usize::from(self.current().len)]
     }
 
+    /// Whether a mistake is to be made.
+    pub fn commits(&self, sabotage: Sabotage) -> bool {
+        self.plan.sabotage == Some(sabotage)
+    }
+
     fn placement(&self) -> Placement {
         Placement { parked: self.parked, flags: self.flags }
     }
@@ -138,7 +144,8 @@ impl<'a> Emitter<'a> {
 
     /// Brings guest registers back into their host registers.
     pub fn unpark(&mut self, registers: u16) {
-        for register in bits(registers & self.parked) {
+        let kept = if self.commits(Sabotage::ReloadOmitted) { 0 } else { registers & self.parked };
+        for register in bits(kept) {
             self.asm.load_gs(Width::B64, register, Slot::parked(register));
         }
         self.parked &= !registers;
@@ -206,8 +213,10 @@ impl<'a> Emitter<'a> {
         if keep {
             self.asm.store_gs(Width::B64, Slot::SCRATCH, RAX);
         }
-        self.asm.load_gs(Width::B32, RAX, Slot::FLAGS);
-        self.asm.ax_to_flags();
+        if !self.commits(Sabotage::FlagsNotRestored) {
+            self.asm.load_gs(Width::B32, RAX, Slot::FLAGS);
+            self.asm.ax_to_flags();
+        }
         if keep {
             self.asm.load_gs(Width::B64, RAX, Slot::SCRATCH);
         }

@@ -4,6 +4,7 @@ use super::emit::{Emitter, bits};
 use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
 use crate::asm::{Mem, RBP, RSP, Reg, Width};
 use crate::block::{Address, Use};
+use crate::sabotage::Sabotage;
 use crate::layout::{HighByte, Layout};
 
 /// Registers that can be named without a REX prefix.
@@ -126,6 +127,10 @@ impl Emitter<'_> {
         self.mark();
         match pushed {
             Pushed::Immediate(immediate) => self.asm.store_imm(pointer, immediate),
+            Pushed::Register(RSP) if self.commits(Sabotage::PushRspStoresNew) => {
+                self.move_stack_pointer(-8);
+                return self.asm.store(pointer, RSP);
+            }
             _ => self.asm.store(pointer, value.expect("a register or a loaded word is pushed")),
         }
         self.move_stack_pointer(-8);

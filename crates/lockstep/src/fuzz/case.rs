@@ -1,12 +1,12 @@
 //! A case: code, registers and memory to start from, made from one number.
 
-use super::arena::{CODE, CODE_PAGES, TRAP};
+use super::arena::{CODE, CODE_PAGES, TRAP, WINDOWS};
 use super::generate::{Destinations, LANDING, Setting, random_instruction};
 use super::operands;
 use super::state::random_registers;
 use crate::random::Random;
 use addr::{PAGE_BYTES, Registers, VirtAddr};
-use iced_x86::{Code, Encoder, Instruction, Register};
+use iced_x86::{Code, Encoder, Instruction, MemoryOperand, Register};
 use std::fmt;
 
 /// How far apart the parts of a case's code start; no part is longer.
@@ -114,6 +114,28 @@ impl Case {
         case.registers = registers;
         case.registers.rip = CODE + PART_BYTES;
         case
+    }
+
+    /// Code that runs, is changed by a store, and runs again.
+    pub fn self_modifying() -> Self {
+        let at = CODE + PART_BYTES;
+        let routine = at + PART_BYTES;
+        let patch = MemoryOperand::with_displ(routine.get() + 1, 8);
+        let form = |result: Result<Instruction, _>| result.expect("the form has these operands");
+        let call = form(Instruction::with_branch(Code::Call_rel32_64, routine.get()));
+        let store = form(Instruction::with2(Code::Mov_rm8_imm8, patch, 7));
+        let add = form(Instruction::with2(Code::Add_EAX_imm32, Register::EAX, 5));
+        let mut code = Vec::new();
+        for (start, part) in [(at, [call, store, call].as_slice()), (routine, &[add, Instruction::with(Code::Retnq)])] {
+            let mut at = start;
+            for instruction in part {
+                let placed = encoded(instruction, at).expect("these encode");
+                at = at + placed.bytes.len() as u64;
+                code.push(placed);
+            }
+        }
+        let registers = Registers::at_entry(at, WINDOWS[0].0 + PAGE_BYTES);
+        Self { id: CaseId::whole(0), registers, code }
     }
 
     /// How many instructions a bit of [`CaseId::kept`] can leave out.

@@ -28,7 +28,7 @@ impl Native {
     /// The host's.
     pub fn new() -> io::Result<Self> {
         let mut traced = Traced::spawn()?;
-        traced.map(VirtRange::new(CODE, CODE + CODE_PAGES * PAGE_BYTES), Perms::READ_EXECUTE)?;
+        traced.map(VirtRange::new(CODE, CODE + CODE_PAGES * PAGE_BYTES), Perms::ALL)?;
         let mut background = Vec::new();
         for page in arena::data_pages() {
             traced.map(range_of(page.start), page.perms)?;

@@ -43,7 +43,7 @@ impl Ours {
             tables.set(page, entry(pfn, perms), &mut frames).expect("512 frames hold the tables");
             pfn
         };
-        let code = (0..CODE_PAGES).map(|index| map(CODE.page() + index, Perms::READ_EXECUTE)).collect();
+        let code = (0..CODE_PAGES).map(|index| map(CODE.page() + index, Perms::ALL)).collect();
         let data: Vec<Pfn> = arena::data_pages().map(|page| map(page.start.page(), page.perms)).collect();
         let background: Vec<u8> = arena::data_pages().flat_map(arena::background).collect();
         let registers = Registers::at_entry(CODE, CODE);

@@ -80,6 +80,17 @@ impl<'w> Search<'w> {
         Ok((!differences.is_empty()).then(|| Failure { rerun, case: Box::new(case), differences }))
     }
 
+    /// Code that changes itself.
+    ///
+    /// # Errors
+    /// The host's; never the case's.
+    pub fn self_modifying(&mut self, tally: &mut Tally) -> io::Result<Option<Failure>> {
+        let case = Case::self_modifying();
+        let differences = self.run(&case, tally)?;
+        let rerun = "(code that changes itself is tried in every round)".to_string();
+        Ok((!differences.is_empty()).then(|| Failure { rerun, case: Box::new(case), differences }))
+    }
+
     /// One sequence; a failure is the smallest that was found.
     ///
     /// # Errors
