@@ -7,6 +7,7 @@ mod commands;
 mod failure;
 
 use clap::{Parser, Subcommand};
+use commands::{explain, policies};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Heap(commands::heap::Heap),
+    Explain(explain::Options),
+    Policies(policies::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,5 +39,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Heap(heap) => commands::heap::run(heap),
+        Command::Explain(options) => explain::run(&options),
+        Command::Policies(options) => policies::run(&options),
     }
 }

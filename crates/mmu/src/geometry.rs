@@ -165,7 +165,7 @@ impl Geometry {
         self.physical_bytes = bytes;
         self.beyond_memory = match self.split {
             Split::Bits { .. } => {
-                let frames = bytes / self.page_bytes;
+                let frames = (bytes / self.page_bytes).next_power_of_two();
                 self.format.frame & !((frames - 1) << self.format.frame.trailing_zeros())
             }
             Split::Division { .. } => 0,

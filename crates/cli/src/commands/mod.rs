@@ -1,3 +1,5 @@
 //! The subcommands, one file each.
 
+pub mod explain;
 pub mod heap;
+pub mod policies;

@@ -1,0 +1,218 @@
+//! Two small programs in one memory, without translation and with it. They are run, not described.
+
+use crate::commands::explain::story::{Step, Table};
+use crate::commands::explain::system::System;
+use addr::{Access, Perms, Privilege, VirtAddr};
+use mmu::walk;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The story's data. An instruction is a byte: three bits of operation, five of address.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProgramsStory {
+    /// The programs, each written to start at address 0.
+    pub programs: Vec<Program>,
+    /// Bytes that a third program would need.
+    pub third_bytes: u64,
+}
+
+/// One program.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Where it is placed in physical memory.
+    pub placed_at: u64,
+    /// One line a byte: `load A`, `add A`, `store A`, `jump A`, `halt`, or a number.
+    pub code: Vec<String>,
+    /// Where it leaves its result.
+    pub result_at: u64,
+    /// What the result should be.
+    pub result: u8,
+}
+
+const OPERATIONS: [&str; 5] = ["halt", "load", "add", "store", "jump"];
+/// More than any example needs.
+const MOST_INSTRUCTIONS: usize = 1000;
+
+/// Memory, and how a program's addresses reach it.
+struct Computer<'a> {
+    memory: Vec<u8>,
+    tables: Option<&'a System>,
+}
+
+/// The steps.
+pub fn tell(system: &System, story: &ProgramsStory) -> Result<Vec<Step>, String> {
+    let images: Vec<Vec<u8>> = story.programs.iter().map(assemble).collect::<Result<_, _>>()?;
+    let size = system.geometry.physical_bytes() as usize;
+    let mut computer = Computer { memory: vec![0; size], tables: None };
+    for (program, image) in story.programs.iter().zip(&images) {
+        let end = program.placed_at as usize + image.len();
+        let place = computer.memory.get_mut(program.placed_at as usize..end);
+        place.ok_or_else(|| format!("story: {} does not fit in memory", program.name))?.copy_from_slice(image);
+    }
+    let mut steps = vec![
+        Step::new("Without translation: two programs in physical memory, each written to start at 0")
+            .table(listing(story)),
+    ];
+    for (program, image) in story.programs.iter().zip(&images) {
+        steps.push(run_placed(&mut computer, program, image));
+    }
+    if let (Some(first), Some(image)) = (story.programs.first(), images.first()) {
+        let mut again = run_placed(&mut computer, first, image);
+        again.title.push_str(" (run once more)");
+        steps.push(again);
+    }
+    steps.push(free_memory(system, story));
+    steps.extend(translated(system, story, &images)?);
+    Ok(steps)
+}
+
+fn assemble(program: &Program) -> Result<Vec<u8>, String> {
+    let byte = |line: &String| {
+        let (word, operand) = line.split_once(' ').unwrap_or((line, "0"));
+        match OPERATIONS.iter().position(|&operation| operation == word) {
+            Some(operation) => operand.parse().ok().filter(|&address: &u8| address < 32).map(|address| (operation as u8) << 5 | address),
+            None => line.parse().ok(),
+        }
+        .ok_or_else(|| format!("story: \"{line}\" is no instruction: expected load, add, store, jump A (below 32), halt or a number up to 255"))
+    };
+    program.code.iter().map(byte).collect()
+}
+
+impl Computer<'_> {
+    fn place(&self, address: u64, access: Access) -> Result<usize, String> {
+        let place = match self.tables {
+            None => address as usize,
+            Some(system) => {
+                walk(&system.tables, &system.geometry, system.root, VirtAddr::new(address), access, Privilege::User)
+                    .map_err(|refusal| format!("fault at {address}: {refusal}"))?
+                    .phys
+                    .get() as usize
+            }
+        };
+        if place < self.memory.len() { Ok(place) } else { Err(format!("there is no memory at {place}")) }
+    }
+
+    /// Runs from an address until halt; says what was damaged outside `own`, or why it stopped.
+    fn run(&mut self, start: u64, own: std::ops::Range<usize>) -> Result<Vec<String>, String> {
+        let (mut at, mut sum, mut damage) = (start, 0_u8, Vec::new());
+        for _ in 0..MOST_INSTRUCTIONS {
+            let word = self.memory[self.place(at, Access::Execute)?];
+            let address = u64::from(word & 31);
+            at += 1;
+            match word >> 5 {
+                0 => return Ok(damage),
+                1 => sum = self.memory[self.place(address, Access::Read)?],
+                2 => sum = sum.wrapping_add(self.memory[self.place(address, Access::Read)?]),
+                3 => {
+                    let place = self.place(address, Access::Write)?;
+                    if self.tables.is_none() && !own.contains(&place) {
+                        damage.push(format!(
+                            "It overwrote byte {place}, which is not its own: {} became {sum}.",
+                            self.memory[place]
+                        ));
+                    }
+                    self.memory[place] = sum;
+                }
+                4 => at = address,
+                _ => return Err(format!("byte {word} at {} is no instruction", at - 1)),
+            }
+        }
+        Err(format!("it did not halt in {MOST_INSTRUCTIONS} instructions"))
+    }
+}
+
+fn run_placed(computer: &mut Computer<'_>, program: &Program, image: &[u8]) -> Step {
+    let start = program.placed_at as usize;
+    let ended = computer.run(program.placed_at, start..start + image.len());
+    let result = computer.memory.get(start + program.result_at as usize).copied();
+    report(program, &format!("placed at {start}"), ended, result)
+}
+
+fn report(program: &Program, how: &str, ended: Result<Vec<String>, String>, result: Option<u8>) -> Step {
+    let is_right = ended.is_ok() && result == Some(program.result);
+    let verdict = if is_right { "right" } else { "wrong" };
+    let title = format!("{}, {how}, is run: {verdict}", program.name);
+    let step =
+        Step::new(title).line(format!("Its result is {}; it should be {}.", result.unwrap_or(0), program.result));
+    match ended {
+        Ok(damage) => damage.into_iter().fold(step, Step::line),
+        Err(why) => step.line(format!("It stopped: {why}.")),
+    }
+}
+
+/// The free runs between the programs.
+fn free_memory(system: &System, story: &ProgramsStory) -> Step {
+    let size = system.geometry.physical_bytes();
+    let mut taken: Vec<(u64, u64)> = story
+        .programs
+        .iter()
+        .map(|program| (program.placed_at, program.placed_at + program.code.len() as u64))
+        .collect();
+    taken.push((size, size));
+    taken.sort_unstable();
+    let mut table = Table::new("", &["free bytes", "count"]);
+    let (mut at, mut sum, mut largest) = (0, 0, 0);
+    for (start, end) in taken {
+        if start > at {
+            table.push(vec![format!("{at}-{start}"), (start - at).to_string()]);
+            (sum, largest) = (sum + start - at, largest.max(start - at));
+        }
+        at = at.max(end);
+    }
+    let fits = if largest >= story.third_bytes { "fits" } else { "does not fit" };
+    Step::new(format!(
+        "A third program of {} bytes {fits}: {sum} bytes are free, the largest piece has {largest}",
+        story.third_bytes
+    ))
+    .table(table)
+}
+
+/// The same programs, each in a space of its own whose pages lie anywhere.
+fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Result<Vec<Step>, String> {
+    let page_bytes = system.geometry.page_bytes();
+    let mut kernel = system.clone();
+    let mut memory = vec![0; system.geometry.physical_bytes() as usize];
+    let mut table = Table::new("", &["program", "virtual", "physical"]);
+    let mut spaces = Vec::new();
+    let third = vec![0; story.third_bytes as usize];
+    let names = story.programs.iter().map(|program| program.name.as_str()).chain(["the third"]);
+    let images: Vec<&Vec<u8>> = images.iter().chain([&third]).collect();
+    for (name, image) in names.zip(images) {
+        let mut space = system.clone();
+        for (page, bytes) in image.chunks(page_bytes as usize).enumerate() {
+            let frame = kernel.take_frames(1).ok_or("story: memory is too small for the programs under translation")?;
+            space.map(page as u64, frame, Perms::ALL, Privilege::User)?;
+            let start = (frame * page_bytes) as usize;
+            memory[start..start + bytes.len()].copy_from_slice(bytes);
+            let range = |number: u64| format!("{}-{}", number * page_bytes, (number + 1) * page_bytes);
+            table.push(vec![name.to_string(), range(page as u64), range(frame)]);
+        }
+        spaces.push(space);
+    }
+    let title =
+        "With translation: each program has pages of its own from 0 on, in whatever frames are free; the third fits";
+    let mut steps = vec![Step::new(title).table(table)];
+    for (program, space) in story.programs.iter().zip(&spaces) {
+        let mut computer = Computer { memory: std::mem::take(&mut memory), tables: Some(space) };
+        let ended = computer.run(0, 0..0);
+        let result = computer.place(program.result_at, Access::Read).ok().map(|place| computer.memory[place]);
+        steps.push(report(program, "under translation", ended, result));
+        memory = computer.memory;
+    }
+    Ok(steps)
+}
+
+fn listing(story: &ProgramsStory) -> Table {
+    let mut table = Table::new("", &["program", "physical", "its own address", "contents"]);
+    for program in &story.programs {
+        for (place, line) in program.code.iter().enumerate() {
+            let physical = (program.placed_at + place as u64).to_string();
+            table.push(vec![program.name.clone(), physical, place.to_string(), line.clone()]);
+        }
+    }
+    table
+}
