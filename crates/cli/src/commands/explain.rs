@@ -133,10 +133,11 @@ fn explain_machine(options: &Options) -> Result<ExitCode, Failure> {
             Format::Svg => return Err(Failure::usage("--all is a table, not a picture: --format csv or json")),
         });
     }
-    let mut addresses: Vec<(VirtAddr, Access)> = words.iter().map(|word| address(word)).collect::<Result<_, _>>()?;
+    let mut addresses: Vec<(VirtAddr, Access)> =
+        words.iter().map(|word| address(word)).collect::<Result<_, _>>().map_err(Failure::usage)?;
     if let Some(file) = &options.addresses {
         for word in read(file)?.split_whitespace() {
-            addresses.push(address(word)?);
+            addresses.push(address(word).map_err(Failure::usage)?);
         }
     }
     show(options, &tell(&mut system, &addresses)?)
@@ -209,23 +210,20 @@ fn replay(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 /// `0x3d4`, `w:0x3d4`, `x:980`.
-fn address(word: &str) -> Result<(VirtAddr, Access), Failure> {
+fn address(word: &str) -> Result<(VirtAddr, Access), String> {
+    let wrong = || format!("expected an address such as 0x3d4, w:0x3d4 (write) or x:0x3d4 (fetch), not \"{word}\"");
     let (access, digits) = match word.split_once(':') {
         None => (Access::Read, word),
         Some(("r", digits)) => (Access::Read, digits),
         Some(("w", digits)) => (Access::Write, digits),
         Some(("x", digits)) => (Access::Execute, digits),
-        Some(_) => return Err(not_an_address(word)),
+        Some(_) => return Err(wrong()),
     };
     let number = match digits.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => digits.parse().ok(),
     };
-    number.map(|number| (VirtAddr::new(number), access)).ok_or_else(|| not_an_address(word))
-}
-
-fn not_an_address(word: &str) -> Failure {
-    Failure::usage(format!("expected an address such as 0x3d4, w:0x3d4 (write) or x:0x3d4 (fetch), not \"{word}\""))
+    number.map(|number| (VirtAddr::new(number), access)).ok_or_else(wrong)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -85,9 +85,11 @@ pub enum EntryKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AbsentPages {
-    /// It faults.
+    /// It faults; the page may be on disk.
     #[default]
     Fault,
+    /// It faults; nothing is there.
+    Signal,
     /// It faults, the kernel maps the next free frame, and the instruction runs again.
     Map,
 }

@@ -15,6 +15,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("book-100", include_str!("../../../presets/book-100.toml")),
     ("dram-cache", include_str!("../../../presets/dram-cache.toml")),
     ("no-translation", include_str!("../../../presets/no-translation.toml")),
+    ("synonym", include_str!("../../../presets/synonym.toml")),
     ("shared", include_str!("../../../presets/shared.toml")),
 ];
 

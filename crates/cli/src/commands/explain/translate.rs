@@ -1,5 +1,6 @@
 //! One address through a machine, step by step.
 
+use super::machine_file::AbsentPages;
 use super::story::{Field, Step, Table};
 use super::system::{SPACE, System};
 use addr::{Access, PhysAddr, Privilege, VirtAddr};
@@ -257,16 +258,24 @@ impl Walkthrough<'_> {
     fn fault(&mut self, refusal: Refusal) {
         self.answer.fault = Some("yes");
         let code = refusal.error_code().map_or(String::new(), |code| format!(", error code {code}"));
-        let mut step = Step::new(format!("Page fault: {refusal}{code}"));
-        step = match refusal.cause {
-            Cause::Protection => step.line("The MMU calls the kernel's fault handler, which sends SIGSEGV."),
-            Cause::Absent { .. } => step
-                .line("The MMU calls the kernel's fault handler.")
-                .line("If the page belongs to the program, the handler chooses a victim and, if it was modified, writes it out;")
-                .line("it brings the page in, writes the entry, and returns to the same instruction. Otherwise it sends SIGSEGV."),
-            Cause::ReservedBit { .. } | Cause::OutsideSpace => step.line("The kernel sends a signal."),
-        };
-        self.steps.push(step);
+        let step = Step::new(format!("Page fault: {refusal}{code}")).line("The MMU calls the kernel's fault handler.");
+        let is_absent = matches!(refusal.cause, Cause::Absent { .. });
+        match self.system.file.absent_pages {
+            AbsentPages::Fault if is_absent => {
+                self.steps.push(step.line(
+                    "A page that does not belong to the program: SIGSEGV. Else it is on disk, and the handler goes on.",
+                ));
+                for title in [
+                    "The handler chooses a victim and, if that page was modified, writes it to disk",
+                    "The handler reads the page into the victim's frame and updates the page's entry",
+                    "The handler returns to the same instruction, which runs again: this time a hit",
+                ] {
+                    self.steps.push(Step::new(title));
+                }
+            }
+            AbsentPages::Map if is_absent => self.steps.push(step),
+            _ => self.steps.push(step.line("The kernel sends SIGSEGV.")),
+        }
     }
 
     fn map_absent(&mut self) -> Option<TlbEntry> {

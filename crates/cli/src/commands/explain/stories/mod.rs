@@ -6,8 +6,10 @@ mod programs;
 mod sharing;
 mod table_cost;
 
+use super::address;
 use super::story::Step;
 use super::system::System;
+use super::translate::translate;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,6 +25,8 @@ pub enum StoryFile {
     Programs(programs::ProgramsStory),
     /// One frame under two spaces; copy-on-write.
     Sharing(sharing::SharingStory),
+    /// Some accesses, one after the other.
+    Accesses(Vec<String>),
     /// How many tables a layout takes.
     TableCost(table_cost::TableCostStory),
 }
@@ -34,6 +38,17 @@ pub fn tell(system: &System, story: &StoryFile) -> Result<Vec<Step>, String> {
         StoryFile::DramCache(story) => dram_cache::tell(system, story),
         StoryFile::Programs(story) => programs::tell(system, story),
         StoryFile::Sharing(story) => sharing::tell(system, story),
+        StoryFile::Accesses(words) => accesses(system, words),
         StoryFile::TableCost(story) => table_cost::tell(system, story),
     }
+}
+
+fn accesses(system: &System, words: &[String]) -> Result<Vec<Step>, String> {
+    let mut system = system.clone();
+    let mut steps = Vec::new();
+    for word in words {
+        let (addr, access) = address(word)?;
+        steps.extend(translate(&mut system, addr, access).0);
+    }
+    Ok(steps)
 }

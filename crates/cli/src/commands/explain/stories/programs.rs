@@ -58,12 +58,10 @@ pub fn tell(system: &System, story: &ProgramsStory) -> Result<Vec<Step>, String>
             .table(listing(story)),
     ];
     for (program, image) in story.programs.iter().zip(&images) {
-        steps.push(run_placed(&mut computer, program, image));
+        steps.push(run_placed(&mut computer, program, image, "is run"));
     }
     if let (Some(first), Some(image)) = (story.programs.first(), images.first()) {
-        let mut again = run_placed(&mut computer, first, image);
-        again.title.push_str(" (run once more)");
-        steps.push(again);
+        steps.push(run_placed(&mut computer, first, image, "is run once more"));
     }
     steps.push(free_memory(system, story));
     steps.extend(translated(system, story, &images)?);
@@ -125,17 +123,17 @@ impl Computer<'_> {
     }
 }
 
-fn run_placed(computer: &mut Computer<'_>, program: &Program, image: &[u8]) -> Step {
+fn run_placed(computer: &mut Computer<'_>, program: &Program, image: &[u8], how: &str) -> Step {
     let start = program.placed_at as usize;
     let ended = computer.run(program.placed_at, start..start + image.len());
     let result = computer.memory.get(start + program.result_at as usize).copied();
-    report(program, &format!("placed at {start}"), ended, result)
+    report(program, &format!("placed at {start}, {how}"), ended, result)
 }
 
 fn report(program: &Program, how: &str, ended: Result<Vec<String>, String>, result: Option<u8>) -> Step {
     let is_right = ended.is_ok() && result == Some(program.result);
     let verdict = if is_right { "right" } else { "wrong" };
-    let title = format!("{}, {how}, is run: {verdict}", program.name);
+    let title = format!("{}, {how}: {verdict}", program.name);
     let step =
         Step::new(title).line(format!("Its result is {}; it should be {}.", result.unwrap_or(0), program.result));
     match ended {
@@ -177,13 +175,15 @@ fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Res
     let mut kernel = system.clone();
     let mut memory = vec![0; system.geometry.physical_bytes() as usize];
     let mut table = Table::new("", &["program", "virtual", "physical"]);
-    let mut spaces = Vec::new();
     let third = vec![0; story.third_bytes as usize];
-    let names = story.programs.iter().map(|program| program.name.as_str()).chain(["the third"]);
     let images: Vec<&Vec<u8>> = images.iter().chain([&third]).collect();
-    for (name, image) in names.zip(images) {
-        let mut space = system.clone();
-        for (page, bytes) in image.chunks(page_bytes as usize).enumerate() {
+    let names: Vec<&str> = story.programs.iter().map(|program| program.name.as_str()).chain(["the third"]).collect();
+    let mut spaces = vec![system.clone(); images.len()];
+    let most_pages = images.iter().map(|image| image.len().div_ceil(page_bytes as usize)).max().unwrap_or(0);
+    // All programs grow at the same time, so that their frames alternate.
+    for page in 0..most_pages {
+        for ((name, image), space) in names.iter().zip(&images).zip(&mut spaces) {
+            let Some(bytes) = image.chunks(page_bytes as usize).nth(page) else { continue };
             let frame = kernel.take_frames(1).ok_or("story: memory is too small for the programs under translation")?;
             space.map(page as u64, frame, Perms::ALL, Privilege::User)?;
             let start = (frame * page_bytes) as usize;
@@ -191,7 +191,6 @@ fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Res
             let range = |number: u64| format!("{}-{}", number * page_bytes, (number + 1) * page_bytes);
             table.push(vec![name.to_string(), range(page as u64), range(frame)]);
         }
-        spaces.push(space);
     }
     let title =
         "With translation: each program has pages of its own from 0 on, in whatever frames are free; the third fits";
@@ -200,7 +199,7 @@ fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Res
         let mut computer = Computer { memory: std::mem::take(&mut memory), tables: Some(space) };
         let ended = computer.run(0, 0..0);
         let result = computer.place(program.result_at, Access::Read).ok().map(|place| computer.memory[place]);
-        steps.push(report(program, "under translation", ended, result));
+        steps.push(report(program, "under translation, is run", ended, result));
         memory = computer.memory;
     }
     Ok(steps)
