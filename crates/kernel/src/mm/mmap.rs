@@ -216,8 +216,11 @@ impl Space {
     fn find_place(&self, request: &MmapRequest, bytes: u64) -> Result<VirtAddr, Errno> {
         let hint = VirtAddr::new(request.addr);
         if request.flags & (FIXED | NO_REPLACE) == 0 {
-            let is_large = request.file.is_none() && bytes.is_multiple_of(2 << 20);
-            let alignment = if is_large { Alignment::LargePage } else { Alignment::Page };
+            let alignment = match request.file {
+                Some(_) => Alignment::File(request.offset),
+                None if request.flags & TYPE_MASK == PRIVATE => Alignment::Whole,
+                None => Alignment::Page,
+            };
             let wish = if request.flags & LOW != 0 { Wish::Low(hint) } else { Wish::Hint(hint) };
             return self.place(wish, bytes, alignment);
         }

@@ -78,7 +78,7 @@ impl Space {
         if plan.flags & MAY_MOVE == 0 {
             return Err(Errno::ENOMEM);
         }
-        let target = self.target(&area, &plan)?;
+        let target = self.target(&area, &plan, store)?;
         self.move_area(&area, &plan, target, store)?;
         Ok(target.start())
     }
@@ -96,7 +96,7 @@ impl Space {
             let from = area.pages.intersection(plan.from);
             let piece = Move { from, new_pages: from.count(), new_addr: target(from.start).start(), ..*plan };
             self.unmap(PageRange::from_count(target(from.start), from.count()), store)?;
-            let to = self.target(&area, &piece)?;
+            let to = self.target(&area, &piece, store)?;
             self.move_area(&area, &piece, to, store)?;
         }
         Ok(plan.new_addr)
@@ -173,7 +173,7 @@ impl Space {
         Ok(true)
     }
 
-    fn target(&self, area: &Area, plan: &Move) -> Result<Page, Errno> {
+    fn target(&self, area: &Area, plan: &Move, store: &Store) -> Result<Page, Errno> {
         if plan.flags & FIXED != 0 {
             return match plan.new_addr.get() < self.limits.lowest_address {
                 true => Err(Errno::EPERM),
@@ -181,8 +181,11 @@ impl Space {
             };
         }
         let hint = if plan.flags & DONT_UNMAP != 0 { plan.new_addr } else { VirtAddr::new(0) };
-        let is_large = area.backing.is_anonymous() && plan.new_pages.is_multiple_of(512);
-        let alignment = if is_large { Alignment::LargePage } else { Alignment::Page };
+        let alignment = match area.backing.object() {
+            Some(object) if !store.objects.get(object.id()).is_file() => Alignment::Page,
+            Some(_) => Alignment::File(area.index_of(plan.from.start) * PAGE_BYTES),
+            None => Alignment::Whole,
+        };
         self.place(Wish::Hint(hint), plan.new_pages * PAGE_BYTES, alignment).map(VirtAddr::page)
     }
 

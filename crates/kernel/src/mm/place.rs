@@ -18,11 +18,29 @@ pub(crate) enum Wish {
     Low(VirtAddr),
 }
 
-/// Whether large pages could serve the map.
+/// How large pages could serve the map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Alignment {
+    /// Not at all.
     Page,
-    LargePage,
+    /// Private memory: if it is a whole number of them.
+    Whole,
+    /// A file from this offset on: if there is one of the file's in it, as ext4, xfs and btrfs ask for.
+    File(u64),
+}
+
+impl Alignment {
+    /// What the start is to be congruent to, modulo a large page; `None` if it does not matter.
+    fn residue(self, bytes: u64) -> Option<u64> {
+        match self {
+            Self::Whole if bytes.is_multiple_of(LARGE_BYTES) => Some(0),
+            Self::File(offset) => {
+                let first = offset.checked_next_multiple_of(LARGE_BYTES)?;
+                (first + LARGE_BYTES <= offset + bytes).then_some(offset % LARGE_BYTES)
+            }
+            Self::Page | Self::Whole => None,
+        }
+    }
 }
 
 impl Space {
@@ -41,11 +59,16 @@ impl Space {
             Wish::Low(_) => LOW_WINDOW,
             Wish::Hint(_) => (self.limits.lowest_address.max(PAGE_BYTES), limit),
         };
-        if hint.get() != 0 && hint.get() >= self.limits.lowest_address {
-            let end = hint.get().checked_add(bytes).filter(|end| *end <= high);
-            if end.is_some() && self.areas.is_free(PageRange::from_count(hint.page(), count)) {
-                return Ok(hint);
-            }
+        let is_free = |count: u64| {
+            let end = hint.get().checked_add(count * PAGE_BYTES).filter(|end| *end <= high);
+            end.is_some() && self.areas.is_free(PageRange::from_count(hint.page(), count))
+        };
+        let has_hint = hint.get() != 0 && hint.get() >= self.limits.lowest_address;
+        let residue = alignment.residue(bytes).filter(|_| !has_hint || alignment != Alignment::Whole);
+        // Linux looks for a place with a large page to spare first, also at the hint.
+        let spare_count = count + LARGE_BYTES / PAGE_BYTES;
+        if has_hint && is_free(if residue.is_some() { spare_count } else { count }) {
+            return Ok(hint);
         }
         let window = |start: u64, end: u64| PageRange::new(Page::new(start / PAGE_BYTES), Page::new(end / PAGE_BYTES));
         let found = match wish {
@@ -53,12 +76,11 @@ impl Space {
             Wish::Hint(_) => {
                 let top = if limit > super::layout::TASK_SIZE { limit } else { self.layout.mmap_base.get() };
                 let below = window(low, top);
-                // A place with a large page to spare holds an aligned one, at its lower end.
-                let aligned = (alignment == Alignment::LargePage && hint.get() == 0)
-                    .then(|| self.areas.highest_gap(count + LARGE_BYTES / PAGE_BYTES, below))
-                    .flatten()
-                    .map(align_up_within);
-                aligned
+                let spared = residue.and_then(|residue| {
+                    self.areas.highest_gap(spare_count, below).map(|start| align_up_within(start, residue))
+                });
+                spared
+                    .or_else(|| (has_hint && is_free(count)).then(|| hint.page()))
                     .or_else(|| self.areas.highest_gap(count, below))
                     .or_else(|| self.areas.lowest_gap(count, window(limit / 3 / PAGE_BYTES * PAGE_BYTES, limit)))
             }
@@ -67,8 +89,9 @@ impl Space {
     }
 }
 
-/// The large-page boundary after `start`: one further if it is one itself, as Linux does.
-fn align_up_within(start: Page) -> Page {
-    let pages = LARGE_BYTES / PAGE_BYTES;
-    Page::new((start.get() / pages + 1) * pages)
+/// The first place after `start` that is congruent to `residue`: one further if `start` is itself, as Linux does.
+fn align_up_within(start: Page, residue: u64) -> Page {
+    let (pages, residue) = (LARGE_BYTES / PAGE_BYTES, residue / PAGE_BYTES);
+    let missing = (residue + pages - start.get() % pages) % pages;
+    start + if missing == 0 { pages } else { missing }
 }

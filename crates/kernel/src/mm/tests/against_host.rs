@@ -14,6 +14,8 @@ use tempfile::NamedTempFile;
 /// Where the play goes on: nothing of the host's is near.
 const WINDOW: u64 = 0x1000_0000_0000;
 const WINDOW_PAGES: u64 = 48;
+/// A page number that asks for no place.
+const NOWHERE: u64 = u64::MAX;
 /// Where the loads and stores of the traced process are.
 const CODE: u64 = 0x6e00_0000_0000;
 /// `mov al, [rdi]; int3` and `mov [rdi], sil; int3`.
@@ -69,6 +71,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (page.clone(), pages, 0..8_u64).prop_map(|(page, pages, flags)| Step::Sync { page, pages, flags }),
         1 => (0..6_u64).prop_map(|pages| Step::Break { pages }),
         4 => any_file_map(),
+        1 => any_large_map(),
         2 => (0..18_u64).prop_map(|halves| Step::Truncate { halves }),
         2 => (0..16_u64, any::<u8>()).prop_map(|(halves, byte)| Step::WriteFile { halves, byte }),
         2 => Just(Step::ReadFile),
@@ -81,6 +84,16 @@ fn any_file_map() -> impl Strategy<Value = Step> {
     let flags = prop::sample::select(vec![1, 1, 2, 2, 3, 0, 0x101, 0x201, 0x102]);
     (0..WINDOW_PAGES - 12, 1..8_u64, 0..8_u64, flags, 0..6_u64).prop_map(|(page, pages, prot, flags, offset)| {
         Step::MapFile { page, pages, prot, flags: flags | FIXED, offset: offset * K }
+    })
+}
+
+/// Maps that large pages could serve, wherever the kernel likes.
+fn any_large_map() -> impl Strategy<Value = Step> {
+    let pages = prop_oneof![500..1100_u64, Just(512), Just(1024), Just(2048)];
+    let kind = prop::sample::select(vec![PRIVATE, SHARED, 1, 2]);
+    (0..WINDOW_PAGES, pages, kind, 0..1100_u64).prop_map(|(page, pages, flags, offset)| match flags {
+        PRIVATE | SHARED => Step::Map { page, pages, prot: 0, flags },
+        _ => Step::MapFile { page: NOWHERE, pages, prot: 0, flags, offset: offset * K },
     })
 }
 
@@ -97,7 +110,7 @@ enum Answer {
 }
 
 fn at(page: u64) -> u64 {
-    WINDOW + page * K
+    if page == NOWHERE { 0 } else { WINDOW + page * K }
 }
 
 /// One file on each side, eight pages long at first.
