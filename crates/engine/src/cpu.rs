@@ -437,6 +437,7 @@ impl Run<'_> {
         bounced: &mut Vec<Bounced>,
     ) -> Result<u64, Exit> {
         let len = usize::from(site.bytes);
+        self.guest().check_end(addr, len, site.usage.access())?;
         let mut frames = Vec::with_capacity(2);
         let mut marked = false;
         for (addr, range) in pieces(addr, len) {

@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Fault};
 use addr::{Access, PAGE_BYTES, PhysAddr, Privilege, VirtAddr};
-use mmu::{Memory, Tables};
+use mmu::{Cause, Memory, Tables};
 
 /// The memory of the program that is running.
 #[derive(Clone, Copy)]
@@ -23,11 +23,32 @@ impl Guest<'_> {
         }
     }
 
+    /// Refuses a range that begins in the space and ends outside it: that is found before any page is looked at.
+    ///
+    /// # Errors
+    /// The fault at the end of the range.
+    pub fn check_end(&self, addr: VirtAddr, bytes: usize, access: Access) -> Result<(), Exit> {
+        let last = addr.wrapping_add(bytes.saturating_sub(1) as u64);
+        let bits = 12 + 9 * self.tables.levels().count();
+        if last.is_canonical(bits) {
+            return Ok(());
+        }
+        match self.tables.walk(last, access, Privilege::User) {
+            Err(refusal) if refusal.cause == Cause::OutsideSpace => {
+                Err(Exit::Fault(Fault { addr: last, access, refusal }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Copies bytes out.
     ///
     /// # Errors
     /// The first fault; `to` may be partly filled then.
     pub fn read(&self, addr: VirtAddr, to: &mut [u8]) -> Result<(), Exit> {
+        if addr.page_offset() as usize + to.len() > PAGE_BYTES as usize {
+            self.check_end(addr, to.len(), Access::Read)?;
+        }
         for (addr, range) in pieces(addr, to.len()) {
             let at = self.translate(addr, Access::Read)?;
             self.memory.ram().read(at, &mut to[range]);
@@ -40,6 +61,9 @@ impl Guest<'_> {
     /// # Errors
     /// The first fault.
     pub fn write(&self, addr: VirtAddr, from: &[u8]) -> Result<(), Exit> {
+        if addr.page_offset() as usize + from.len() > PAGE_BYTES as usize {
+            self.check_end(addr, from.len(), Access::Write)?;
+        }
         for (addr, _) in pieces(addr, from.len()) {
             self.translate(addr, Access::Write)?;
         }
