@@ -44,6 +44,7 @@ macro_rules! word {
 
         impl std::ops::Add<$repr> for $name {
             type Output = Self;
+            #[inline]
             fn add(self, count: $repr) -> Self {
                 self.checked_add(count).expect(concat!(stringify!($name), " addition stays in range"))
             }
@@ -51,6 +52,7 @@ macro_rules! word {
 
         impl std::ops::Sub<$repr> for $name {
             type Output = Self;
+            #[inline]
             fn sub(self, count: $repr) -> Self {
                 self.checked_sub(count).expect(concat!(stringify!($name), " subtraction stays in range"))
             }
@@ -59,6 +61,7 @@ macro_rules! word {
         /// The distance between two of them; panics if `other` is the larger.
         impl std::ops::Sub for $name {
             type Output = $repr;
+            #[inline]
             fn sub(self, other: Self) -> $repr {
                 self.0.checked_sub(other.0).expect(concat!(stringify!($name), " distance is not negative"))
             }

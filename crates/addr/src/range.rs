@@ -16,32 +16,38 @@ macro_rules! range {
 
         impl $name {
             /// The range `start..end`; panics if `end` is before `start`.
+            #[inline]
             pub fn new(start: $word, end: $word) -> Self {
                 assert!(start <= end, "a range ends at or after its start");
                 Self { start, end }
             }
 
             /// How many it holds.
+            #[inline]
             pub fn count(&self) -> u64 {
                 self.end - self.start
             }
 
             /// Whether it holds none.
+            #[inline]
             pub fn is_empty(&self) -> bool {
                 self.start == self.end
             }
 
             /// Whether `one` lies in it.
+            #[inline]
             pub fn contains(&self, one: $word) -> bool {
                 self.start <= one && one < self.end
             }
 
             /// Whether all of `other` lies in it.
+            #[inline]
             pub fn covers(&self, other: Self) -> bool {
                 self.start <= other.start && other.end <= self.end
             }
 
             /// Whether the two share at least one.
+            #[inline]
             pub fn overlaps(&self, other: Self) -> bool {
                 self.start < other.end && other.start < self.end
             }
@@ -87,6 +93,7 @@ impl VirtRange {
 
 impl PageRange {
     /// `count` pages from `start`; panics past the top.
+    #[inline]
     pub fn from_count(start: Page, count: u64) -> Self {
         Self { start, end: start + count }
     }

@@ -47,21 +47,25 @@ impl Ram {
     }
 
     /// How many frames there are.
+    #[inline]
     pub fn frame_count(&self) -> u32 {
         self.frame_count
     }
 
     /// The host address of a frame, for generated code and for host system calls. Dereferencing it is the caller's risk.
+    #[inline]
     pub fn frame_address(&self, pfn: Pfn) -> *mut u8 {
         self.address(pfn.start(), PAGE_BYTES as usize)
     }
 
     /// Loads an aligned word.
+    #[inline]
     pub fn load(&self, at: PhysAddr) -> u64 {
         self.word(at).load(Ordering::Acquire)
     }
 
     /// Stores an aligned word.
+    #[inline]
     pub fn store(&self, at: PhysAddr, value: u64) {
         self.word(at).store(value, Ordering::Release);
     }
@@ -70,29 +74,34 @@ impl Ram {
     ///
     /// # Errors
     /// The word's value, when it was not `current`.
+    #[inline]
     pub fn compare_exchange(&self, at: PhysAddr, current: u64, new: u64) -> Result<u64, u64> {
         self.word(at).compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
     }
 
     /// Copies bytes out.
+    #[inline]
     pub fn read(&self, at: PhysAddr, to: &mut [u8]) {
         // SAFETY: `address` checked the range, and `to` is ours, so the two do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(self.address(at, to.len()), to.as_mut_ptr(), to.len()) }
     }
 
     /// Copies bytes in.
+    #[inline]
     pub fn write(&self, at: PhysAddr, from: &[u8]) {
         // SAFETY: `address` checked the range, and `from` is ours, so the two do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at, from.len()), from.len()) }
     }
 
     /// Fills a frame with zeros.
+    #[inline]
     pub fn zero_frame(&self, pfn: Pfn) {
         // SAFETY: `frame_address` checked that the whole frame is RAM.
         unsafe { std::ptr::write_bytes(self.frame_address(pfn), 0, PAGE_BYTES as usize) }
     }
 
     /// Copies a frame over another.
+    #[inline]
     pub fn copy_frame(&self, from: Pfn, to: Pfn) {
         // SAFETY: both frames were checked; `copy` allows them to be the same.
         unsafe { std::ptr::copy(self.frame_address(from), self.frame_address(to), PAGE_BYTES as usize) }
@@ -113,6 +122,7 @@ impl Ram {
         }
     }
 
+    #[inline]
     fn word(&self, at: PhysAddr) -> &AtomicU64 {
         assert!(at.get().is_multiple_of(8), "a word of RAM is aligned");
         let address = self.address(at, 8);
@@ -121,6 +131,7 @@ impl Ram {
         unsafe { AtomicU64::from_ptr(address.cast()) }
     }
 
+    #[inline]
     fn address(&self, at: PhysAddr, bytes: usize) -> *mut u8 {
         let end = at.get().checked_add(bytes as u64).expect("a physical range does not wrap");
         assert!(end <= u64::from(self.frame_count) * PAGE_BYTES, "{at:?} and {bytes} bytes lie in RAM");

@@ -24,6 +24,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// The next entry that is not absent.
+    #[inline]
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Mapped> {
         while self.at < self.end {
@@ -44,6 +45,7 @@ impl<'t> Cursor<'t> {
 
     /// Replaces the entry that was met last; returns it as it was just before, with the marks that a CPU may have
     /// set since.
+    #[inline]
     pub fn replace(&mut self, new: impl Fn(Entry) -> Entry) -> Entry {
         let (place, level) = self.met.expect("an entry was met");
         let old = self.tables.update(place, |word| Word::encode(new(word.decode(level)), level));
@@ -51,6 +53,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Makes the last entry met absent; returns it as it was.
+    #[inline]
     pub fn take(&mut self) -> Entry {
         self.replace(|_| Entry::Absent)
     }

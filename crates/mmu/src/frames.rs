@@ -141,6 +141,7 @@ impl Frames {
     }
 
     /// Adds a share to a frame in use.
+    #[inline]
     pub fn share(&mut self, pfn: Pfn) {
         let word = &mut self.words[pfn.get() as usize];
         assert!(*word & COUNT != 0 && *word & RESTING == 0, "{pfn:?} is in use");
@@ -148,6 +149,7 @@ impl Frames {
     }
 
     /// Gives a share of a single frame back.
+    #[inline]
     pub fn release(&mut self, pfn: Pfn) -> Released {
         let word = &mut self.words[pfn.get() as usize];
         assert!(*word & COUNT != 0, "{pfn:?} is in use");
@@ -169,6 +171,7 @@ impl Frames {
     }
 
     /// How many shares a frame has; 0 when it is free.
+    #[inline]
     pub fn count(&self, pfn: Pfn) -> u32 {
         self.words[pfn.get() as usize] & COUNT
     }

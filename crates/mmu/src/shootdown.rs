@@ -26,11 +26,13 @@ impl<'t> Shootdown<'t> {
     }
 
     /// Adds a page to forget.
+    #[inline]
     pub fn forget(&mut self, page: Page) {
         self.forget_range(PageRange::from_count(page, 1));
     }
 
     /// Adds pages to forget.
+    #[inline]
     pub fn forget_range(&mut self, range: PageRange) {
         self.pages += range.count();
         match self.ranges.last_mut() {
@@ -40,6 +42,7 @@ impl<'t> Shootdown<'t> {
     }
 
     /// Takes over a share of a frame.
+    #[inline]
     pub fn own(&mut self, pfn: Pfn) {
         self.frames.push(pfn);
     }
