@@ -33,8 +33,8 @@ mod x87;
 
 pub use cache::CacheCounts;
 pub use cpu::{Budget, Cpu};
-pub use sabotage::Sabotage;
 pub use exit::{Exception, Exit, Fault, Opcode};
+pub use sabotage::Sabotage;
 pub use translate::{Chaos, Count, Extent, Plan, Verify};
 
 use cache::CodeCache;

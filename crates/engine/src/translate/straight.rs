@@ -4,8 +4,8 @@ use super::emit::{Emitter, bits};
 use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
 use crate::asm::{Mem, RBP, RSP, Reg, Width};
 use crate::block::{Address, Use};
-use crate::sabotage::Sabotage;
 use crate::layout::{HighByte, Layout};
+use crate::sabotage::Sabotage;
 
 /// Registers that can be named without a REX prefix.
 const LOW_REGISTERS: u16 = 0x00ff;

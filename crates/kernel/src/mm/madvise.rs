@@ -119,8 +119,16 @@ impl Mm {
 }
 
 impl Space {
-    /// Applies advice to each part of a range; a hole is told of at the end.
     fn advise(&mut self, range: PageRange, advice: Advice, store: &mut Store) -> Result<(), Errno> {
+        self.each_part(range, |space, area, part| space.advise_part(area, part, advice, store))
+    }
+
+    /// Visits what each area holds of a range; a hole is told of at the end.
+    pub(super) fn each_part(
+        &mut self,
+        range: PageRange,
+        mut visit: impl FnMut(&mut Self, &Area, PageRange) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut next = range.start;
         let mut has_hole = false;
         while next < range.end {
@@ -132,7 +140,7 @@ impl Space {
             let part = area.pages.intersection(range);
             let part = PageRange::new(part.start.max(next), part.end);
             let area = area.clone();
-            self.advise_part(&area, part, advice, store)?;
+            visit(self, &area, part)?;
             next = part.end;
         }
         if has_hole { Err(Errno::ENOMEM) } else { Ok(()) }

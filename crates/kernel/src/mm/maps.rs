@@ -77,7 +77,7 @@ impl AreaInfo {
 fn name_of(area: &Area, space: &Space, store: &Store) -> String {
     let pages = area.pages.bytes();
     if let Some(name) = &area.name {
-        return format!("[anon:{name}]");
+        return if area.backing.is_shared() { format!("[anon_shmem:{name}]") } else { format!("[anon:{name}]") };
     }
     match &area.backing {
         Backing::File { object, .. } | Backing::Shared { object, .. } => {

@@ -29,6 +29,7 @@ mod mmap;
 mod mprotect;
 mod mremap;
 mod msync;
+mod name;
 mod object;
 mod place;
 mod smaps;

@@ -179,3 +179,35 @@ fn changes_of_areas_are_told_once() {
     assert_eq!(told(&mut world), []);
     world.end();
 }
+
+#[test]
+fn named_memory_is_an_area_of_its_own() {
+    let mut world = World::new();
+    let start = world.anonymous(4 * K);
+    let id = world.id;
+    assert_eq!(world.mm.name_areas(id, start + K, K, Some(b"my [arena]")), Err(Errno::EINVAL));
+    assert_eq!(world.mm.name_areas(id, start + K, K, Some(&[b'a'; 80])), Err(Errno::EINVAL));
+    assert_eq!(world.mm.name_areas(id, start + K, K, Some(b"arena")), Ok(()));
+    assert!(world.mm.maps_text(id).lines().nth(1).expect("three areas").ends_with(" [anon:arena]"));
+    assert_eq!(world.mm.name_areas(id, start, 5 * K, None), Err(Errno::ENOMEM));
+    assert_eq!(world.mm.area_count(id), 1);
+    world.end();
+}
+
+#[test]
+fn five_levels_give_high_addresses_to_those_who_ask() {
+    let mut world = World::with_config(16384, MmConfig { levels: Levels::Five, ..MmConfig::default() });
+    assert_eq!(world.anonymous(K), 0x7fff_f7ff_e000);
+    let high = 0x00ff_0000_0000_0000;
+    assert_eq!(world.map(high, 2 * K, RW, PRIVATE), Ok(high));
+    world.store(high + K, 7).expect("it is mapped");
+    assert_eq!(world.load(high + K), Ok(7));
+    let child = world.mm.fork_space(world.id).expect("there is RAM");
+    let parent = std::mem::replace(&mut world.id, child);
+    world.store(high + K, 8).expect("it is mapped");
+    world.mm.release_space(child);
+    world.id = parent;
+    assert_eq!(world.load(high + K), Ok(7));
+    assert_eq!(world.mm.munmap(world.id, high, 2 * K), Ok(()));
+    world.end();
+}
