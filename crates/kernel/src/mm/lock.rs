@@ -31,7 +31,7 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         let how = if flags == 0 { AreaTraits::LOCKED } else { AreaTraits::LOCKED.with(AreaTraits::LOCKED_ON_FAULT) };
-        space.set_lock(range, how)?;
+        space.set_lock(range, how, store)?;
         if flags == 0 { space.fill_locked(range, store) } else { Ok(()) }
     }
 
@@ -40,7 +40,8 @@ impl Mm {
     /// # Errors
     /// Linux's.
     pub fn munlock(&mut self, id: SpaceId, start: u64, bytes: u64) -> Result<(), Errno> {
-        self.space_mut(id).set_lock(lock_range(start, bytes)?, AreaTraits::default())
+        let (space, store) = self.both(id);
+        space.set_lock(lock_range(start, bytes)?, AreaTraits::default(), store)
     }
 
     /// mlockall(2).
@@ -64,7 +65,7 @@ impl Mm {
         if flags & CURRENT != 0 {
             let areas: Vec<_> = space.areas.iter().map(|area| area.pages).collect();
             for range in areas {
-                space.set_lock(range, how)?;
+                space.set_lock(range, how, store)?;
                 if flags & ON_FAULT == 0 {
                     space.populate(range, store);
                 }
@@ -86,12 +87,12 @@ impl Mm {
 
 impl Space {
     /// Locks or unlocks what areas hold of a range; what lies before a hole is done.
-    fn set_lock(&mut self, range: PageRange, how: AreaTraits) -> Result<(), Errno> {
+    fn set_lock(&mut self, range: PageRange, how: AreaTraits, store: &mut Store) -> Result<(), Errno> {
         let mut next = range.start;
         while next < range.end {
             let area = self.areas.find(next).ok_or(Errno::ENOMEM)?.clone();
             let part = PageRange::new(next, area.pages.end.min(range.end));
-            self.change_traits(&area, part, unlocked(area.traits).with(how))?;
+            self.change_traits(&area, part, unlocked(area.traits).with(how), store)?;
             next = part.end;
         }
         Ok(())

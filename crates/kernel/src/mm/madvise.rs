@@ -152,9 +152,11 @@ impl Space {
             Advice::DontNeed | Advice::Free | Advice::Cold | Advice::PageOut if is_locked => {
                 return Err(Errno::EINVAL);
             }
-            Advice::Traits { off, on } => return self.change_traits(area, part, area.traits.without(off).with(on)),
+            Advice::Traits { off, on } => {
+                return self.change_traits(area, part, area.traits.without(off).with(on), store);
+            }
             Advice::Wipe if !area.backing.is_anonymous() => return Err(Errno::EINVAL),
-            Advice::Wipe => return self.change_traits(area, part, area.traits.with(AreaTraits::WIPE_ON_FORK)),
+            Advice::Wipe => return self.change_traits(area, part, area.traits.with(AreaTraits::WIPE_ON_FORK), store),
             Advice::Free if !area.backing.is_anonymous() => return Err(Errno::EINVAL),
             Advice::Collapse if part.count() < 512 => return Err(Errno::EINVAL),
             Advice::DontNeed | Advice::DontNeedLocked => {
@@ -172,16 +174,28 @@ impl Space {
         Ok(())
     }
 
-    pub(super) fn change_traits(&mut self, area: &Area, part: PageRange, traits: AreaTraits) -> Result<(), Errno> {
+    pub(super) fn change_traits(
+        &mut self,
+        area: &Area,
+        part: PageRange,
+        traits: AreaTraits,
+        store: &mut Store,
+    ) -> Result<(), Errno> {
         if area.traits == traits {
             return Ok(());
         }
-        if self.areas.count() + self.areas.cuts(part) > self.limits.areas {
-            return Err(Errno::ENOMEM);
-        }
+        self.may_cut(part, store)?;
         self.areas.change(part, |area| area.traits = traits);
         self.note_areas();
         Ok(())
+    }
+
+    /// Makes sure that a range can become areas of its own: there is room for them, and no large leaf reaches out.
+    pub(super) fn may_cut(&self, part: PageRange, store: &mut Store) -> Result<(), Errno> {
+        if self.areas.count() + self.areas.cuts(part) > self.limits.areas {
+            return Err(Errno::ENOMEM);
+        }
+        self.cut_leaves(part, store).map_err(|_| Errno::ENOMEM)
     }
 
     /// Pages of the program's own lose their D: until they are written to again they may be dropped.

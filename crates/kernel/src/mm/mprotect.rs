@@ -64,10 +64,7 @@ impl Space {
             if is_data_now && !area.traits.has(AreaTraits::ACCOUNTED) {
                 store.may_commit(&charged)?;
             }
-            if self.areas.count() + self.areas.cuts(piece) > self.limits.areas {
-                return Err(Errno::ENOMEM);
-            }
-            self.cut_leaves(piece, store).map_err(|_| Errno::ENOMEM)?;
+            self.may_cut(piece, store)?;
             let could_fetch = area.perms.contains(Perms::EXECUTE);
             let is_shared = area.backing.is_shared();
             // Locked pages that can be stored to now are made the program's own at once.

@@ -26,9 +26,10 @@ impl Mm {
             if area.backing.object().is_some_and(|object| store.objects.get(object.id()).is_file()) {
                 return Err(Errno::EBADF);
             }
-            if area.name != name && space.areas.count() + space.areas.cuts(part) > space.limits.areas {
-                return Err(Errno::ENOMEM);
+            if area.name == name {
+                return Ok(());
             }
+            space.may_cut(part, store)?;
             space.areas.change(part, |area| area.name.clone_from(&name));
             space.note_areas();
             Ok(())

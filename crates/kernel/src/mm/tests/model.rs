@@ -16,6 +16,7 @@ enum Step {
     Load { page: u64 },
     Evict { page: u64 },
     Huge { page: u64 },
+    Trait { page: u64, pages: u64, advice: i32 },
     Fork,
     Release,
 }
@@ -33,7 +34,9 @@ fn any_step() -> impl Strategy<Value = (usize, Step)> {
         12 => (near.clone(), 1..=255_u8).prop_map(|(page, byte)| Step::Store { page, byte }),
         6 => near.clone().prop_map(|page| Step::Load { page }),
         6 => near.prop_map(|page| Step::Evict { page }),
-        1 => page.prop_map(|page| Step::Huge { page }),
+        1 => page.clone().prop_map(|page| Step::Huge { page }),
+        2 => (page, 1..300_u64, prop::sample::select(vec![libc::MADV_DONTDUMP, libc::MADV_DODUMP, libc::MADV_NORMAL]))
+            .prop_map(|(page, pages, advice)| Step::Trait { page, pages, advice }),
         1 => Just(Step::Fork),
         1 => Just(Step::Release),
     ];
@@ -136,6 +139,10 @@ fn apply(world: &mut World, model: &mut Model, which: usize, step: Step) {
             let advice = libc::MADV_HUGEPAGE as u64;
             // A hole is told of; the advice is taken.
             let _ = world.mm.madvise(world.id, at(page / 512 * 512), 600 * K, advice);
+        }
+        Step::Trait { page, pages, advice } => {
+            // Holes are told of; bytes stay.
+            let _ = world.mm.madvise(world.id, at(page), pages * K, advice as u64);
         }
         Step::Fork if model.spaces.len() < 4 => {
             if let Ok(child) = world.mm.fork_space(world.id) {
