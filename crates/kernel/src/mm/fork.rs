@@ -5,7 +5,7 @@ use super::space::Space;
 use super::store::Store;
 use super::{Mm, SpaceId};
 use crate::Errno;
-use addr::VirtAddr;
+use addr::{Access, VirtAddr};
 use mmu::SharedPages;
 use std::sync::Arc;
 
@@ -41,6 +41,11 @@ impl Space {
     fn share_with(&self, child: &mut Self, store: &mut Store) -> Result<(), mmu::OutOfFrames> {
         let mut shared = SharedPages::default();
         let inherited = self.areas.iter().filter(|area| !area.traits.has(AreaTraits::DONT_FORK));
+        // The child may run the code translated for its parent, but not what it does not have.
+        let is_lost = |area: &Area| area.traits.has(AreaTraits::DONT_FORK) || area.traits.has(AreaTraits::WIPE_ON_FORK);
+        for area in self.areas.iter().filter(|area| is_lost(area) && area.allows(Access::Execute)) {
+            child.tables.post_code_change(area.pages);
+        }
         let mut outcome = Ok(());
         for area in inherited {
             child.add_area(inherited_area(area), store);
