@@ -79,7 +79,7 @@ pub enum Footers {
 pub enum Side {
     /// The low end, always.
     Low,
-    /// The low end for small requests, and the high end for those of 128 bytes and more, so that the two kinds do not mix.
+    /// The low end for small requests, and the high end for those of 256 bytes and more, so that the two kinds do not mix.
     BySize,
 }
 

@@ -7,8 +7,8 @@ use crate::tags::{Tag, Tags};
 use crate::*;
 use std::collections::BTreeMap;
 
-/// Requests of this many bytes and more are cut from the high end with `side=by-size`.
-const LARGE_BYTES: u64 = 128;
+/// Blocks of this many bytes and more are cut from the high end with `side=by-size`.
+const LARGE_BYTES: u64 = 256;
 
 /// The free blocks, as one allocator keeps them.
 pub(crate) trait Index<A: Arena> {

@@ -2,6 +2,7 @@
 
 use crate::{Allocator, Arena, Counters, Op, PagedArena, Ptr, Refusal, Spec, Trace};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// How many samples of the heap over time a measurement keeps at most.
 const SAMPLES: usize = 400;
@@ -44,6 +45,8 @@ pub struct Measured {
     pub counters: Counters,
     /// The heap over time.
     pub samples: Vec<Sample>,
+    /// How long the replay took, with all its verifying.
+    pub elapsed: Duration,
 }
 
 impl Measured {
@@ -174,6 +177,7 @@ pub fn measure(spec: &Spec, trace: &Trace, limit: u64) -> Result<Measured, Faile
     let mut samples = Vec::new();
     let mut at_peak = (Sample { op: 0, payload_bytes: 0, heap_bytes: 0, block_bytes: 0 }, [0; 3]);
     let mut external_sum = 0.0;
+    let start = Instant::now();
     run(heap.as_mut(), trace, usize::MAX, |replay, op| {
         let sample = replay.sample(op);
         external_sum += 1.0 - sample.block_bytes as f64 / sample.heap_bytes.max(1) as f64;
@@ -197,6 +201,7 @@ pub fn measure(spec: &Spec, trace: &Trace, limit: u64) -> Result<Measured, Faile
         allocations: trace.ops.iter().filter(|op| !matches!(op, Op::Free { .. })).count() as u64,
         counters: heap.counters(),
         samples,
+        elapsed: start.elapsed(),
     })
 }
 

@@ -25,7 +25,8 @@ impl Speed {
     }
 }
 
-/// Times an allocator on a trace. The arena's memory is used before in a replay of its own, as the system's is.
+/// Times an allocator on a trace, `repeats` times after a replay that touches the memory first, as the system's was
+/// touched.
 ///
 /// # Errors
 /// The first refusal.

@@ -10,6 +10,7 @@
 //! | binary | 2,000 times 64 and 448 by turns, then 512 | all blocks of 448 die before the first of 512; rounds |
 //! | random | uniform from 1 to 32 KiB | uniform |
 //! | realloc-growth | four vectors that grow by half, strings that grow by 1 to 64, small blocks between | to the end |
+//! | realloc-lab | one block from 512 that grows by 128, blocks of 128 beside it | the small block before the last dies; 4,800 steps at most |
 //! | larson | uniform from 10 to 500 | Larson and Krishnan 1998: a random one of 1,000 blocks is replaced, over and over |
 //! | steady-state | exponential with mean 64, from 8 | Knuth, TAOCP 2.5: as many as arrive, exponential lifetimes with mean 500 operations |
 //! | queue | 24 to 280, each burst of one size | first in, first out, up to 2,000 waiting |
@@ -25,7 +26,7 @@ pub use rng::Rng;
 use crate::{Op, Trace, Weight};
 
 /// The traces, by name.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "compiler",
     "browser",
     "key-value",
@@ -34,11 +35,15 @@ pub const NAMES: [&str; 12] = [
     "binary",
     "random",
     "realloc-growth",
+    "realloc-lab",
     "larson",
     "steady-state",
     "queue",
     "robson",
 ];
+
+/// Those whose shapes are the malloc lab's own traces': a compiler's, and its synthetic ones.
+pub const LAB: [&str; 5] = ["compiler", "coalescing", "random", "binary", "realloc-lab"];
 
 /// The trace of that name with about `ops` operations, or `None` if there is no such name.
 pub fn generate(name: &str, ops: usize, seed: u64) -> Option<Trace> {
@@ -52,6 +57,7 @@ pub fn generate(name: &str, ops: usize, seed: u64) -> Option<Trace> {
         "binary" => programs::binary(&mut writer, ops),
         "random" => programs::random(&mut writer, ops),
         "realloc-growth" => programs::realloc_growth(&mut writer, ops),
+        "realloc-lab" => programs::realloc_lab(&mut writer, ops),
         "larson" => programs::larson(&mut writer, ops),
         "steady-state" => programs::steady_state(&mut writer, ops),
         "queue" => programs::queue(&mut writer, ops),

@@ -158,6 +158,21 @@ pub(super) fn realloc_growth(w: &mut Writer, ops: usize) {
     w.free_all(&mut between);
 }
 
+pub(super) fn realloc_lab(w: &mut Writer, ops: usize) {
+    /// As many as in the lab's trace; more would be quadratic in what is copied and verified.
+    const STEPS: u64 = 4800;
+    let growing = w.malloc(512);
+    let mut between = w.malloc(128);
+    for step in 1..=STEPS.min((ops as u64).saturating_sub(4) / 3) {
+        w.realloc(growing, 512 + 128 * step);
+        let next = w.malloc(128);
+        w.free(between);
+        between = next;
+    }
+    w.free(growing);
+    w.free(between);
+}
+
 pub(super) fn larson(w: &mut Writer, ops: usize) {
     let mut live = Vec::new();
     while w.ops.len() + live.len() < ops {

@@ -3,6 +3,8 @@
 use super::Options;
 use heap::bench::{Measured, measure, performance_index, system_speed, time_heap};
 use heap::{Spec, Trace, Weight};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An allocator on a trace.
 pub struct Row {
@@ -22,11 +24,19 @@ pub struct Row {
 /// The system's malloc, as rows call it.
 pub const SYSTEM: &str = "system";
 
+/// An allocator that looks at more blocks than this for each operation spends its time searching: the replay that measured
+/// its heap has timed it too, and repeats would tell nothing new.
+const SLOW_SEARCH: u64 = 50;
+
+/// All rows. What is counted is counted on all cores at once; what is timed is timed alone.
 pub fn rows(options: &Options, traces: &[Trace]) -> Vec<Row> {
+    let specs = options.specs();
+    let pairs: Vec<(&Trace, &Spec)> =
+        traces.iter().flat_map(|trace| specs.iter().map(move |spec| (trace, spec))).collect();
+    let mut measured = measure_all(options, &pairs).into_iter();
     let mut rows = Vec::new();
     for trace in traces {
-        let repeats = usize::from(options.repeats);
-        let system = system_speed(trace, repeats).ops_per_second();
+        let system = system_speed(trace, usize::from(options.repeats)).ops_per_second();
         rows.push(Row {
             allocator: SYSTEM.into(),
             trace: trace.name.clone(),
@@ -37,20 +47,43 @@ pub fn rows(options: &Options, traces: &[Trace]) -> Vec<Row> {
             measured: None,
             failed: None,
         });
-        rows.extend(options.specs().iter().map(|spec| row(options, spec, trace, system)));
+        let of_trace = specs.iter().zip(measured.by_ref());
+        rows.extend(of_trace.map(|(spec, measured)| row(options, spec, trace, system, measured)));
     }
     rows
 }
 
-fn row(options: &Options, spec: &Spec, trace: &Trace, system: f64) -> Row {
-    let measured = measure(spec, trace, options.limit()).map_err(|failed| failed.to_string());
-    let speed = measured.as_ref().map_err(Clone::clone).and_then(|measured| {
-        let limit = (measured.heap_bytes + (1 << 16)).min(options.limit());
-        let patient = usize::from(options.repeats);
-        let slow = measured.counters.searched > 20 * trace.ops.len() as u64 * 10;
-        time_heap(spec, trace, limit, if slow { 1 } else { patient }).map_err(|refusal| refusal.to_string())
+fn measure_all(options: &Options, pairs: &[(&Trace, &Spec)]) -> Vec<Result<Measured, String>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(pairs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((trace, spec)) = pairs.get(index) else { return };
+                    let measured = measure(spec, trace, options.limit()).map_err(|failed| failed.to_string());
+                    done.lock().expect("measuring does not panic").push((index, measured));
+                }
+            });
+        }
     });
-    let ops_per_second = speed.as_ref().map_or(0.0, |speed| speed.ops_per_second());
+    let mut done = done.into_inner().expect("measuring does not panic");
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, measured)| measured).collect()
+}
+
+fn row(options: &Options, spec: &Spec, trace: &Trace, system: f64, measured: Result<Measured, String>) -> Row {
+    let speed = measured.as_ref().map_err(Clone::clone).and_then(|measured| {
+        if measured.counters.searched > SLOW_SEARCH * trace.ops.len() as u64 {
+            return Ok(trace.ops.len() as f64 / measured.elapsed.as_secs_f64());
+        }
+        let limit = (measured.heap_bytes + (1 << 16)).min(options.limit());
+        let speed = time_heap(spec, trace, limit, usize::from(options.repeats));
+        speed.map(|speed| speed.ops_per_second()).map_err(|refusal| refusal.to_string())
+    });
+    let ops_per_second = speed.as_ref().copied().unwrap_or(0.0);
     Row {
         allocator: spec.to_string(),
         trace: trace.name.clone(),
