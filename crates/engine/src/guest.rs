@@ -61,18 +61,24 @@ impl Guest<'_> {
     /// # Errors
     /// The first fault.
     pub fn write(&self, addr: VirtAddr, from: &[u8]) -> Result<(), Exit> {
-        if addr.page_offset() as usize + from.len() > PAGE_BYTES as usize {
-            self.check_end(addr, from.len(), Access::Write)?;
-        }
-        for (addr, _) in pieces(addr, from.len()) {
-            self.translate(addr, Access::Write)?;
-        }
+        self.check_writable(addr, from.len())?;
         for (addr, range) in pieces(addr, from.len()) {
             let at = self.translate(addr, Access::Write)?;
             self.memory.ram().write(at, &from[range]);
             self.memory.code().note_write(at.pfn());
         }
         Ok(())
+    }
+
+    /// Refuses a range that cannot be written to.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn check_writable(&self, addr: VirtAddr, bytes: usize) -> Result<(), Exit> {
+        if addr.page_offset() as usize + bytes > PAGE_BYTES as usize {
+            self.check_end(addr, bytes, Access::Write)?;
+        }
+        pieces(addr, bytes).try_for_each(|(addr, _)| self.translate(addr, Access::Write).map(drop))
     }
 
     /// Loads a little-endian number of 1 to 8 bytes.

@@ -16,6 +16,10 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -
     let word = (offset >> bits.trailing_zeros()).wrapping_mul(bytes as i64);
     let addr = bit_string_address(state, instruction, word);
     let mask = 1u64 << (offset as u64 & u64::from(bits - 1));
+    if instruction.mnemonic() != Mnemonic::Bt {
+        // A read-modify-write is refused as a store, also where it could be read.
+        guest.check_writable(addr, bytes)?;
+    }
     let old = guest.load(addr, bytes)?;
     let new = match instruction.mnemonic() {
         Mnemonic::Bts => old | mask,
