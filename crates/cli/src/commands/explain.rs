@@ -146,6 +146,7 @@ fn explain_machine(options: &Options) -> Result<ExitCode, Failure> {
 /// What happens to the addresses, or the machine's own story.
 fn tell(system: &mut System, addresses: &[(VirtAddr, Access)]) -> Result<Story, Failure> {
     let title = format!("{}: {}", system.file.name, system.file.summary);
+    let source = system.file.source.clone();
     if addresses.is_empty() {
         let Some(story) = system.file.story.clone() else {
             let name = &system.file.name;
@@ -153,10 +154,10 @@ fn tell(system: &mut System, addresses: &[(VirtAddr, Access)]) -> Result<Story, 
         };
         let steps = stories::tell(system, &story)
             .map_err(|what| Failure::usage(format!("machine {}: {what}", system.file.name)))?;
-        return Ok(Story { title, steps });
+        return Ok(Story { title, source, steps });
     }
     let steps = addresses.iter().flat_map(|&(addr, access)| translate::translate(system, addr, access).0).collect();
-    Ok(Story { title, steps })
+    Ok(Story { title, source, steps })
 }
 
 fn show(options: &Options, story: &Story) -> Result<ExitCode, Failure> {

@@ -105,7 +105,7 @@ pub fn story(question: &Question, counts: &[Count]) -> Story {
             }
         }
     }
-    Story { title: format!("{length} references to {distinct} pages"), steps }
+    Story { title: format!("{length} references to {distinct} pages"), source: String::new(), steps }
 }
 
 fn count_step(question: &Question, counts: &[Count]) -> Step {

@@ -8,7 +8,7 @@ use std::io::{BufRead, Write};
 /// Shows the steps one by one: Enter or `n` goes on, `b` goes back, `q` ends.
 pub fn run(story: &Story, ink: Ink, keys: &mut impl BufRead, screen: &mut impl Write) -> Result<(), Failure> {
     let lost = |error| Failure::cannot_run(format!("cannot write the steps: {error}"));
-    writeln!(screen, "{}", story.title).map_err(lost)?;
+    write!(screen, "{}", text::heading(story, ink)).map_err(lost)?;
     let mut at = 0;
     while at < story.steps.len() {
         write!(screen, "\n{}", text::step(story, at, ink)).map_err(lost)?;
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn keys_go_on_and_back() {
-        let story = Story { title: "t".into(), steps: ["one", "two"].map(Step::new).to_vec() };
+        let story = Story { title: "t".into(), source: String::new(), steps: ["one", "two"].map(Step::new).to_vec() };
         let mut screen = Vec::new();
         run(&story, Ink::Plain, &mut "\nb\n\nq\n".as_bytes(), &mut screen).expect("it is only text");
         let shown = String::from_utf8(screen).expect("it is text");

@@ -6,6 +6,8 @@ use serde::Serialize;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Story {
     pub title: String,
+    /// Where the numbers come from, if anywhere.
+    pub source: String,
     pub steps: Vec<Step>,
 }
 

@@ -19,6 +19,10 @@ pub fn story(story: &Story) -> String {
     let mut canvas = Canvas { shapes: String::new(), y: MARGIN, right: 0 };
     canvas.text(MARGIN, &story.title, "title");
     canvas.y += LINE;
+    if !story.source.is_empty() {
+        canvas.text(MARGIN, &story.source, "line");
+        canvas.y += LINE;
+    }
     for (number, step) in story.steps.iter().enumerate() {
         canvas.y += LINE / 2;
         canvas.text(MARGIN, &format!("{}. {}", number + 1, step.title), "step");

@@ -14,12 +14,18 @@ pub enum Ink {
 
 /// The whole story.
 pub fn story(story: &Story, ink: Ink) -> String {
-    let mut text = format!("{}\n", paint(&story.title, "1", ink));
+    let mut text = heading(story, ink);
     for number in 0..story.steps.len() {
         text.push('\n');
         text.push_str(&step(story, number, ink));
     }
     text
+}
+
+/// What stands above the steps.
+pub fn heading(story: &Story, ink: Ink) -> String {
+    let source = if story.source.is_empty() { String::new() } else { format!("({})\n", story.source) };
+    format!("{}\n{source}", paint(&story.title, "1", ink))
 }
 
 /// One step, numbered.
