@@ -95,45 +95,9 @@ fn apply(world: &mut World, model: &mut Model, which: usize, step: Step) {
                 model.spaces[which].1.retain(|at, _| !(page..page + pages).contains(at));
             }
         }
-        Step::Forget { page, pages } => {
-            let advice = libc::MADV_DONTNEED as u64;
-            // A hole is told of, but the rest is done; without frames to split a large page nothing may be.
-            if world.mm.madvise(world.id, at(page), pages * K, advice) == Ok(()) {
-                for (_, shows) in model.spaces[which].1.range_mut(page..page + pages) {
-                    if let Shows::Own(byte) = shows {
-                        *byte = 0;
-                    }
-                }
-            } else {
-                resync(world, model, which);
-            }
-        }
-        Step::Move { page, pages, to } => {
-            let (addr, new_addr, bytes) = (at(page), at(to), pages * K);
-            let request = MremapRequest { addr, old_bytes: bytes, new_bytes: bytes, flags: 3, new_addr };
-            let before: Vec<_> = (page..page + pages).map(|at| model.spaces[which].1.get(&at).copied()).collect();
-            let is_whole = before.iter().all(Option::is_some);
-            match world.mm.mremap(world.id, &request) {
-                Ok(_) if is_whole => {
-                    let pages_of = &mut model.spaces[which].1;
-                    pages_of.retain(|at, _| !(page..page + pages).contains(at));
-                    for (index, shows) in (0..).zip(before.into_iter().flatten()) {
-                        pages_of.insert(to + index, shows);
-                    }
-                }
-                _ => resync(world, model, which),
-            }
-        }
-        Step::Store { page, byte } => match world.store(at(page), byte) {
-            Ok(()) => model.store(which, page, byte),
-            Err(FaultError::OutOfMemory) => {}
-            Err(error) => assert_eq!((error, model.byte(which, page)), (FaultError::MapErr, None)),
-        },
-        Step::Load { page } => match world.load(at(page)) {
-            Ok(byte) => assert_eq!(Some(byte), model.byte(which, page), "page {page} of {which}"),
-            Err(FaultError::OutOfMemory) => {}
-            Err(error) => assert_eq!((error, model.byte(which, page)), (FaultError::MapErr, None)),
-        },
+        Step::Forget { page, pages } => forget(world, model, which, page, pages),
+        Step::Move { page, pages, to } => relocate(world, model, which, page, pages, to),
+        Step::Store { .. } | Step::Load { .. } => touch(world, model, which, step),
         Step::Evict { page } => world.mm.evict(world.id, VirtAddr::new(at(page)).page()),
         Step::Huge { page } => {
             let advice = libc::MADV_HUGEPAGE as u64;
@@ -155,6 +119,53 @@ fn apply(world: &mut World, model: &mut Model, which: usize, step: Step) {
             model.spaces.remove(which);
         }
         Step::Fork | Step::Release => {}
+    }
+}
+
+fn forget(world: &mut World, model: &mut Model, which: usize, page: u64, pages: u64) {
+    let advice = libc::MADV_DONTNEED as u64;
+    // A hole is told of, but the rest is done; without frames to split a large page nothing may be.
+    if world.mm.madvise(world.id, at(page), pages * K, advice) == Ok(()) {
+        for (_, shows) in model.spaces[which].1.range_mut(page..page + pages) {
+            if let Shows::Own(byte) = shows {
+                *byte = 0;
+            }
+        }
+    } else {
+        resync(world, model, which);
+    }
+}
+
+fn relocate(world: &mut World, model: &mut Model, which: usize, page: u64, pages: u64, to: u64) {
+    let (addr, new_addr, bytes) = (at(page), at(to), pages * K);
+    let request = MremapRequest { addr, old_bytes: bytes, new_bytes: bytes, flags: 3, new_addr };
+    let before: Vec<_> = (page..page + pages).map(|at| model.spaces[which].1.get(&at).copied()).collect();
+    let is_whole = before.iter().all(Option::is_some);
+    match world.mm.mremap(world.id, &request) {
+        Ok(_) if is_whole => {
+            let pages_of = &mut model.spaces[which].1;
+            pages_of.retain(|at, _| !(page..page + pages).contains(at));
+            for (index, shows) in (0..).zip(before.into_iter().flatten()) {
+                pages_of.insert(to + index, shows);
+            }
+        }
+        _ => resync(world, model, which),
+    }
+}
+
+fn touch(world: &mut World, model: &mut Model, which: usize, step: Step) {
+    match step {
+        Step::Store { page, byte } => match world.store(at(page), byte) {
+            Ok(()) => model.store(which, page, byte),
+            Err(FaultError::OutOfMemory) => {}
+            Err(error) => assert_eq!((error, model.byte(which, page)), (FaultError::MapErr, None)),
+        },
+        Step::Load { page } => match world.load(at(page)) {
+            Ok(byte) => assert_eq!(Some(byte), model.byte(which, page), "page {page} of {which}"),
+            Err(FaultError::OutOfMemory) => {}
+            Err(error) => assert_eq!((error, model.byte(which, page)), (FaultError::MapErr, None)),
+        },
+        _ => unreachable!("the others touch nothing"),
     }
 }
 
