@@ -6,6 +6,7 @@
 //! leaf      NX                   frame        ANON ZERO    PS  D A         US RW 1      PS above level 1
 //! no access NX                   frame        ANON ZERO 1      D A         US RW 0      the frame is kept, as Linux does
 //! swapped   type(5)  58..9: the slot, inverted          0  0                     0      as Linux does
+//! guard     type 1, nothing else                                               a page that is never there
 //! absent    0
 //! ```
 //! Bits 9 and 10 are for software: which frames the entry has a share in.
@@ -23,6 +24,7 @@ const ZERO: u64 = 1 << 9;
 const ANONYMOUS: u64 = 1 << 10;
 const NO_EXECUTE: u64 = 1 << 63;
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
+const GUARD: u64 = 1 << 59;
 const SLOT_SHIFT: u32 = 9;
 const SLOT_BITS: u32 = 50;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
@@ -41,6 +43,8 @@ pub enum Entry {
     Leaf(Leaf),
     /// The page is in swap.
     Swapped(SwapSlot),
+    /// Every access is refused, whatever the area allows.
+    Guard,
 }
 
 /// The decoded entry of a page that has a frame.
@@ -124,6 +128,7 @@ impl Word {
             Entry::Absent => Self::ABSENT,
             Entry::Table { pfn } => Self(pfn.start().get() | PRESENT | WRITABLE | USER | ACCESSED),
             Entry::Leaf(leaf) => Self(encode_leaf(leaf, level)),
+            Entry::Guard => Self(GUARD),
             Entry::Swapped(slot) => Self((!slot.0 & SLOT_MASK) << SLOT_SHIFT),
         }
     }
@@ -132,6 +137,9 @@ impl Word {
     pub(crate) fn decode(self, level: u32) -> Entry {
         if self.0 == 0 {
             return Entry::Absent;
+        }
+        if self.0 == GUARD {
+            return Entry::Guard;
         }
         if self.0 & (PRESENT | NO_ACCESS) == 0 {
             return Entry::Swapped(SwapSlot(!(self.0 >> SLOT_SHIFT) & SLOT_MASK));
@@ -239,6 +247,7 @@ mod tests {
             assert_eq!(word.0 & (PRESENT | LARGE | NO_ACCESS), 0);
             assert_eq!(word.0 >> 59, 0, "the first swap area");
             assert_eq!(word.decode(1), Entry::Swapped(SwapSlot::new(number)));
+            assert_eq!(Word::encode(Entry::Guard, 1).decode(1), Entry::Guard);
         }
     }
 

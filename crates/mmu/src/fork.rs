@@ -73,9 +73,10 @@ impl Tables {
                 None => *to.insert(child.grow(part.start, 1, frames)?),
             };
             if !word.is_page() {
-                let crate::Entry::Swapped(slot) = word.decode(1) else { unreachable!("a word is a page or swapped") };
                 child.store(to + offset, word);
-                shared.swapped.push(slot);
+                if let crate::Entry::Swapped(slot) = word.decode(1) {
+                    shared.swapped.push(slot);
+                }
                 continue;
             }
             let word = match word.without_write() {

@@ -6,6 +6,7 @@
 //! entry absent      anonymous   load: the frame of zeros          store: a zeroed frame
 //!                   file        load: the cached page, read-only  store: a copy of it
 //!                   shared      the cached page                   beyond the end: BusAdrErr
+//! entry a guard     MapErr
 //! entry swapped     read it in
 //! leaf, store       a page nobody shares: allow stores   shared: copy it
 //! leaf, otherwise   it was there all along, or AccErr
@@ -99,6 +100,7 @@ impl Space {
         let is_late = access == Access::Execute && !area.perms.is_none();
         let done = match self.tables.entry(page) {
             _ if !is_allowed && !is_late => Err(FaultError::AccErr),
+            Entry::Guard => Err(FaultError::MapErr),
             Entry::Absent => self.fill(&site, access, store),
             Entry::Swapped(slot) => self.swap_in(&site, slot, store),
             Entry::Leaf(_) if !is_allowed => Err(FaultError::AccErr),
@@ -285,7 +287,7 @@ impl Space {
 
     /// Gives the area a family when its first own page appears: a neighbour's if the two could be one but for their
     /// rights, so that they can merge when those become equal.
-    fn join_family(&mut self, page: Page, store: &mut Store) {
+    pub(super) fn join_family(&mut self, page: Page, store: &mut Store) {
         let area = self.areas.find(page).expect("the area was reached");
         if area.family.is_some() {
             return;

@@ -49,7 +49,13 @@ impl Space {
         let mut outcome = Ok(());
         for area in inherited {
             child.add_area(inherited_area(area), store);
-            if outcome.is_ok() && has_own_pages(area) && !area.traits.has(AreaTraits::WIPE_ON_FORK) {
+            if outcome.is_err() || area.traits.has(AreaTraits::WIPE_ON_FORK) {
+                continue;
+            }
+            if area.backing.is_shared() && area.family.is_some() {
+                outcome = self.share_guards(child, area, store);
+            }
+            if has_own_pages(area) {
                 outcome = self.tables.share_into(&child.tables, area.pages, &mut store.frames, &mut shared);
             }
         }

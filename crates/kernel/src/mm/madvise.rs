@@ -10,6 +10,10 @@ use addr::{Access, PAGE_BYTES, PageRange, Perms, VirtAddr};
 use mmu::{Entry, Leaf, Origin};
 use std::sync::Arc;
 
+/// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`, since Linux 6.13.
+const GUARD_INSTALL: i32 = 102;
+const GUARD_REMOVE: i32 = 103;
+
 /// A known advice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Advice {
@@ -29,6 +33,8 @@ enum Advice {
     PageOut,
     Populate(Access),
     Collapse,
+    InstallGuard,
+    RemoveGuard,
     /// Only the administrator may break memory.
     Poison,
 }
@@ -62,6 +68,8 @@ impl Advice {
             libc::MADV_POPULATE_WRITE => Self::Populate(Access::Write),
             libc::MADV_DONTNEED_LOCKED => Self::DontNeedLocked,
             libc::MADV_COLLAPSE => Self::Collapse,
+            GUARD_INSTALL => Self::InstallGuard,
+            GUARD_REMOVE => Self::RemoveGuard,
             libc::MADV_HWPOISON | libc::MADV_SOFT_OFFLINE => Self::Poison,
             _ => return None,
         })
@@ -69,7 +77,7 @@ impl Advice {
 }
 
 impl Mm {
-    /// madvise(2). Guard regions (102, 103) are not known, as before Linux 6.13.
+    /// madvise(2).
     ///
     /// # Errors
     /// Linux's.
@@ -161,12 +169,12 @@ impl Space {
             Advice::Collapse if part.count() < 512 => return Err(Errno::EINVAL),
             Advice::DontNeed | Advice::DontNeedLocked => {
                 self.cut_leaves(part, store).map_err(|_| Errno::ENOMEM)?;
-                let tables = Arc::clone(&self.tables);
-                let mut shootdown = tables.shootdown();
-                self.take_pages(area, part, store, &mut shootdown);
-                shootdown.complete(&mut store.frames);
+                self.drop_pages(area, part, store);
             }
             Advice::Free => self.mark_free(part, store),
+            Advice::InstallGuard if is_locked => return Err(Errno::EINVAL),
+            Advice::InstallGuard => self.install_guards(area, part, store)?,
+            Advice::RemoveGuard => self.remove_guards(part, store),
             Advice::PageOut => part.iter().for_each(|page| self.evict(page, store)),
             Advice::Cold | Advice::Nothing | Advice::Collapse => {}
             Advice::Populate(_) | Advice::Poison | Advice::Remove => unreachable!("dealt with before"),

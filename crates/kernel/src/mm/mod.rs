@@ -20,6 +20,7 @@ mod exec;
 mod fault;
 mod files;
 mod fork;
+mod guard;
 mod layout;
 mod limits;
 mod lock;

@@ -177,6 +177,7 @@ impl Mm {
     pub fn pagemap_word(&self, id: SpaceId, page: Page) -> u64 {
         const SOFT_DIRTY: u64 = 1 << 55;
         const EXCLUSIVE: u64 = 1 << 56;
+        const GUARD: u64 = 1 << 58;
         const OBJECT: u64 = 1 << 61;
         const SWAPPED: u64 = 1 << 62;
         const PRESENT: u64 = 1 << 63;
@@ -192,6 +193,7 @@ impl Mm {
                 u64::from(pfn.get()) | PRESENT | SOFT_DIRTY | object | if is_exclusive { EXCLUSIVE } else { 0 }
             }
             Entry::Swapped(slot) => slot.get() << 5 | SWAPPED | SOFT_DIRTY,
+            Entry::Guard => GUARD,
             Entry::Absent | Entry::Table { .. } => 0,
         }
     }

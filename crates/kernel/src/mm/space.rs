@@ -90,7 +90,8 @@ impl Space {
                     self.usage.swapped_pages -= 1;
                     store.swap.release(slot);
                 }
-                Entry::Absent | Entry::Table { .. } => unreachable!("a cursor meets leaves and swapped pages"),
+                Entry::Guard => {}
+                Entry::Absent | Entry::Table { .. } => unreachable!("a cursor meets what is not absent"),
             }
         }
         if area.perms.contains(addr::Perms::EXECUTE) {
@@ -180,7 +181,8 @@ impl Space {
                     }
                 }
                 Entry::Swapped(_) => seen.swapped_pages += 1,
-                Entry::Absent | Entry::Table { .. } => unreachable!("a cursor meets leaves and swapped pages"),
+                Entry::Guard => {}
+                Entry::Absent | Entry::Table { .. } => unreachable!("a cursor meets what is not absent"),
             }
         }
         assert_eq!(seen.anonymous_pages, self.usage.anonymous_pages, "anonymous pages are counted");

@@ -207,3 +207,25 @@ fn smaps_tells_a_child_what_it_shares() {
     assert_eq!(world.mm.statm(world.id), Statm { size: 4, resident: 4, shared: 0, text: 0, data: 4 });
     world.end();
 }
+
+#[test]
+fn guards_stay_until_they_are_removed() {
+    const INSTALL: i32 = 102;
+    const REMOVE: i32 = 103;
+    let mut world = World::new();
+    let start = world.anonymous(4 * K);
+    world.store(start + K, 5).expect("it is mapped");
+    world.advise(start + K, K, INSTALL).expect("it is mapped");
+    assert_eq!((world.load(start + K), world.mm.area_count(world.id)), (Err(FaultError::MapErr), 1));
+    world.advise(start, 4 * K, libc::MADV_DONTNEED).expect("it is mapped");
+    assert_eq!(world.mm.pagemap_word(world.id, VirtAddr::new(start + K).page()), 1 << 58);
+    let child = world.mm.fork_space(world.id).expect("there is RAM");
+    let parent = std::mem::replace(&mut world.id, child);
+    assert_eq!(world.store(start + K, 1), Err(FaultError::MapErr));
+    world.mm.release_space(parent);
+    world.advise(start, 4 * K, REMOVE).expect("it is mapped");
+    assert_eq!(world.load(start + K), Ok(0));
+    world.mm.mlock(world.id, start, K, 0).expect("within the limit");
+    assert_eq!(world.advise(start, K, INSTALL), Err(Errno::EINVAL));
+    world.end();
+}

@@ -55,8 +55,9 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]);
     let place = prop::sample::select(vec![FIXED, FIXED, FIXED, 0, libc::MAP_FIXED_NOREPLACE as u64]);
     let moving = prop::sample::select(vec![0, 1, 1, 3, 3, 5, 7, 2]);
-    let advice =
-        prop::sample::select(vec![0, 1, 2, 3, 4, 4, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 25, 99]);
+    let advice = prop::sample::select(vec![
+        0, 1, 2, 3, 4, 4, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 25, 99, 102, 102, 103,
+    ]);
     let lock = prop::sample::select(vec![libc::SYS_mlock, libc::SYS_munlock]);
     prop_oneof![
         6 => (page.clone(), pages.clone(), prot.clone(), kind, place)
