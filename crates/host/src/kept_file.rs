@@ -1,5 +1,6 @@
 //! A host file that stays readable for as long as somebody maps it.
 
+use crate::vault::VaultFile;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -7,7 +8,15 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 /// An open file of the host, kept for its pages.
 #[derive(Debug)]
 pub struct KeptFile {
-    file: File,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// In the descriptor table that all who use it share.
+    Here(File),
+    /// In the vault's table.
+    Vault(VaultFile),
 }
 
 /// What tells one content of a file from another.
@@ -26,7 +35,11 @@ pub struct FileIdentity {
 impl KeptFile {
     /// Keeps an open file.
     pub fn of(file: File) -> Self {
-        Self { file }
+        Self { place: Place::Here(file) }
+    }
+
+    pub(crate) fn in_vault(file: VaultFile) -> Self {
+        Self { place: Place::Vault(file) }
     }
 
     /// Reads bytes at an offset; fewer than asked for at the end of the file.
@@ -34,9 +47,13 @@ impl KeptFile {
     /// # Errors
     /// The host's.
     pub fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        let file = match &self.place {
+            Place::Vault(file) => return file.read_at(to, offset),
+            Place::Here(file) => file,
+        };
         let mut done = 0;
         while done < to.len() {
-            match self.file.read_at(&mut to[done..], offset + done as u64) {
+            match file.read_at(&mut to[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -51,7 +68,10 @@ impl KeptFile {
     /// # Errors
     /// The host's.
     pub fn write_at(&self, from: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(from, offset)
+        match &self.place {
+            Place::Here(file) => file.write_all_at(from, offset),
+            Place::Vault(file) => file.write_at(from, offset),
+        }
     }
 
     /// Which file it is and which content it has now.
@@ -59,7 +79,10 @@ impl KeptFile {
     /// # Errors
     /// The host's.
     pub fn identity(&self) -> io::Result<FileIdentity> {
-        let metadata = self.file.metadata()?;
+        let metadata = match &self.place {
+            Place::Here(file) => file.metadata()?,
+            Place::Vault(file) => file.metadata()?,
+        };
         Ok(FileIdentity {
             dev: metadata.dev(),
             ino: metadata.ino(),

@@ -1,14 +1,18 @@
 //! The unsafe floor: simulated RAM, executable memory, host signals, clocks, the host-call stub.
 
+pub mod call;
 mod code_memory;
 mod cpu;
+pub mod files;
 pub mod guest_thread;
 mod kept_file;
 pub mod outer_signals;
 mod ram;
 pub mod traced;
+mod vault;
 
 pub use code_memory::CodeMemory;
 pub use cpu::set_gs_base;
 pub use kept_file::{FileIdentity, KeptFile};
 pub use ram::Ram;
+pub use vault::FileVault;

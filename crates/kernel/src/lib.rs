@@ -1,7 +1,25 @@
 //! What Linux does: spaces, areas, faults, files, processes, signals, system calls.
+//!
+//! The machine calls a [`Kernel`] under the kernel lock. A system call ends as an [`Outcome`]: done, the host's to
+//! execute, a sleep, a new task, a new program, an end. The kernel never blocks and calls nobody back; whom it has
+//! woken it tells by [`Kernel::take_notices`].
 #![forbid(unsafe_code)]
 
+mod calls;
 mod errno;
+mod exec;
+mod kernel;
 pub mod mm;
+mod outcome;
+mod proc;
+mod signal;
+mod table;
+mod task;
+mod timers;
+mod waiting;
 
 pub use errno::Errno;
+pub use exec::{Image, LoadError};
+pub use kernel::{Kernel, KernelConfig, ProcessSummary, TaskEvent};
+pub use outcome::{Core, Dying, Files, HostCall, Outcome, Spawn, Trap, Wait};
+pub use task::{Pid, Status, Tid};

@@ -1,0 +1,239 @@
+//! Questions about descriptors of the calling thread's table, and its descriptors as a whole.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+/// What mmap wants to know of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Described {
+    /// The device that holds the file.
+    pub dev: u64,
+    /// Its number there.
+    pub ino: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// `S_IFMT` of its mode.
+    pub kind: u32,
+    /// The device that it is, if it is one.
+    pub rdev: u64,
+    /// The flags that it was opened with.
+    pub flags: i32,
+}
+
+/// Asks about a descriptor.
+///
+/// # Errors
+/// `EBADF`.
+pub fn describe(descriptor: RawFd) -> io::Result<Described> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the host fills the buffer or fails.
+    let answer = unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) };
+    // SAFETY: asks for a number.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    if answer < 0 || flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: fstat succeeded.
+    let stat = unsafe { stat.assume_init() };
+    let kind = stat.st_mode & libc::S_IFMT;
+    Ok(Described { dev: stat.st_dev, ino: stat.st_ino, size: stat.st_size as u64, kind, rdev: stat.st_rdev, flags })
+}
+
+/// Whether programs on a descriptor's filesystem may be run.
+pub fn allows_execution(descriptor: RawFd) -> bool {
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the host fills the buffer or fails; it is read only after success.
+    unsafe { libc::fstatvfs(descriptor, stat.as_mut_ptr()) < 0 || stat.assume_init().f_flag & libc::ST_NOEXEC == 0 }
+}
+
+/// A borrowed descriptor of the calling thread's table.
+pub fn borrow(descriptor: &RawFd) -> io::Result<BorrowedFd<'_>> {
+    describe(*descriptor)?;
+    // SAFETY: it is open, as just seen, and is used at once, under the kernel lock.
+    Ok(unsafe { BorrowedFd::borrow_raw(*descriptor) })
+}
+
+/// Device and number of the regular file that a descriptor refers to, if it does.
+pub fn regular_file(descriptor: RawFd) -> Option<(u64, u64)> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the host fills the buffer or fails; it is read only after success.
+    let stat = unsafe { (libc::fstat(descriptor, stat.as_mut_ptr()) == 0).then(|| stat.assume_init())? };
+    (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some((stat.st_dev, stat.st_ino))
+}
+
+/// Device and number of the file at a path of the calling thread, if there is one.
+pub fn file_at(directory: RawFd, path: &[u8]) -> Option<(u64, u64)> {
+    let path = CString::new(path).ok()?;
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path is a string; the host fills the buffer or fails; it is read only after success.
+    let stat =
+        unsafe { (libc::fstatat(directory, path.as_ptr(), stat.as_mut_ptr(), 0) == 0).then(|| stat.assume_init())? };
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// Whether a descriptor is a terminal.
+pub fn is_terminal(descriptor: RawFd) -> bool {
+    // SAFETY: asks about a number.
+    unsafe { libc::isatty(descriptor) == 1 }
+}
+
+/// Where the next read or write of a descriptor happens, if that makes sense for it.
+pub fn position(descriptor: RawFd) -> Option<u64> {
+    // SAFETY: asks about a number.
+    let at = unsafe { libc::lseek(descriptor, 0, libc::SEEK_CUR) };
+    u64::try_from(at).ok()
+}
+
+/// The path of what a descriptor refers to, as the host shows it.
+pub fn path_of(descriptor: RawFd) -> Vec<u8> {
+    let path = std::fs::read_link(format!("/proc/thread-self/fd/{descriptor}"));
+    path.map(|path| path.into_os_string().into_vec()).unwrap_or_default()
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// The host's.
+pub fn open(path: &[u8]) -> io::Result<File> {
+    File::open(OsString::from_vec(path.to_vec()))
+}
+
+/// Whether the calling thread may execute a file.
+///
+/// # Errors
+/// The host's: `EACCES` if not.
+pub fn check_executable(path: &[u8]) -> io::Result<()> {
+    let path = CString::new(path)?;
+    // SAFETY: the path is a string that lives until the call has returned.
+    let answer = unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The open descriptors of the calling thread's table.
+pub fn open_descriptors() -> Vec<RawFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/thread-self/fd") else {
+        return (0..1024).filter(|descriptor| is_open(*descriptor)).collect();
+    };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let found: Vec<RawFd> = numbers.collect();
+    // The directory itself was among them, and is closed now.
+    found.into_iter().filter(|descriptor| is_open(*descriptor)).collect()
+}
+
+/// Closes every descriptor of the calling thread's table that is marked close-on-exec. The table is a guest's: no Rust
+/// value owns a descriptor of it.
+pub fn close_on_exec() {
+    for descriptor in open_descriptors() {
+        // SAFETY: asks for a number, and closes a descriptor that only a guest knows of.
+        unsafe {
+            if libc::fcntl(descriptor, libc::F_GETFD) & libc::FD_CLOEXEC != 0 {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
+/// A descriptor of the calling thread's table that reads these bytes, sealed; close-on-exec if wanted.
+///
+/// # Errors
+/// The host's.
+pub fn text(name: &str, bytes: &[u8]) -> io::Result<File> {
+    use std::io::{Seek, Write};
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let name = CString::new(name)?;
+    // SAFETY: the name is a string that lives until the call has returned; the descriptor is new and ours.
+    let mut file = unsafe {
+        let descriptor = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        File::from(OwnedFd::from_raw_fd(descriptor))
+    };
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Makes a descriptor survive execve.
+pub fn keep_on_exec(descriptor: RawFd) {
+    // SAFETY: changes a flag of a descriptor.
+    unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+}
+
+/// The effective and real user and group numbers of the calling thread: real user, effective user, real group,
+/// effective group.
+pub fn identity() -> [u64; 4] {
+    // SAFETY: asks for numbers.
+    unsafe { [libc::getuid().into(), libc::geteuid().into(), libc::getgid().into(), libc::getegid().into()] }
+}
+
+/// The six names of uname(2).
+pub fn system_names() -> [Vec<u8>; 6] {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: the host fills the buffer; all zeros are valid names too.
+    let names = unsafe {
+        libc::uname(names.as_mut_ptr());
+        names.assume_init()
+    };
+    [names.sysname, names.nodename, names.release, names.version, names.machine, names.domainname]
+        .map(|name| name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect())
+}
+
+/// A resource limit of this process: soft and hard.
+pub fn resource_limit(resource: u32) -> (u64, u64) {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the host fills the buffer, or leaves it as it is.
+    unsafe { libc::getrlimit(resource as libc::__rlimit_resource_t, &raw mut limit) };
+    (limit.rlim_cur, limit.rlim_max)
+}
+
+/// CPU time of the calling thread, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the host fills the buffer.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A clock of the host, in nanoseconds.
+pub fn clock_ns(clock: i32) -> Option<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the host fills the buffer or fails.
+    let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (answer == 0).then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+fn is_open(descriptor: RawFd) -> bool {
+    // SAFETY: asks for a number.
+    unsafe { libc::fcntl(descriptor, libc::F_GETFD) >= 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn only_close_on_exec_descriptors_are_closed() {
+        let thread = std::thread::spawn(|| {
+            crate::guest_thread::own_files().unwrap();
+            let (kept, closed) = (File::open("/dev/null").unwrap(), File::open("/dev/null").unwrap());
+            let (kept, closed) = (std::mem::ManuallyDrop::new(kept), std::mem::ManuallyDrop::new(closed));
+            keep_on_exec(kept.as_raw_fd());
+            close_on_exec();
+            assert!(is_open(kept.as_raw_fd()));
+            assert!(!is_open(closed.as_raw_fd()));
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_text_is_read_back() {
+        let file = text("maps", b"one\ntwo\n").unwrap();
+        assert_eq!(std::io::read_to_string(file).unwrap(), "one\ntwo\n");
+    }
+}

@@ -1,0 +1,218 @@
+//! Keeping files of guests readable after the guests have closed them.
+//!
+//! Every guest process has a descriptor table of its own, so a descriptor of one is nothing to the others and is gone
+//! when its process ends; the page cache outlives both. The vault is a thread that stays in the descriptor table of
+//! whoever started it. It fetches a duplicate of a descriptor out of the table of the thread that asks (pidfd_getfd),
+//! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
+
+use crate::KeptFile;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// pidfd_open's flag for a thread that leads no group (Linux 6.9).
+const PIDFD_THREAD: libc::c_uint = libc::O_EXCL as libc::c_uint;
+
+/// The thread and the way to it. It ends when the last handle and the last kept file are gone.
+#[derive(Clone, Debug)]
+pub struct FileVault {
+    line: Arc<Line>,
+}
+
+/// The sending end; one at a time.
+#[derive(Debug)]
+pub(crate) struct Line {
+    sender: Mutex<Sender<Request>>,
+}
+
+enum Request {
+    Keep { tid: i32, descriptor: RawFd, answer: Sender<io::Result<usize>> },
+    Read { file: usize, bytes: usize, offset: u64, answer: Sender<io::Result<Vec<u8>>> },
+    Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
+    Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
+    Drop { file: usize },
+}
+
+impl FileVault {
+    /// Starts the thread, in the calling thread's descriptor table.
+    ///
+    /// # Errors
+    /// The host's, when it cannot start a thread.
+    pub fn start() -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::Builder::new().name("files".to_owned()).spawn(move || serve(&receiver))?;
+        Ok(Self { line: Arc::new(Line { sender: Mutex::new(sender) }) })
+    }
+
+    /// Keeps what a descriptor of the calling thread's table refers to.
+    ///
+    /// # Errors
+    /// The host's: a bad descriptor, or too many kept files.
+    pub fn keep(&self, descriptor: BorrowedFd<'_>) -> io::Result<KeptFile> {
+        let (tid, descriptor) = (crate::guest_thread::host_tid(), descriptor.as_raw_fd());
+        let file = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
+        Ok(KeptFile::in_vault(VaultFile { line: Arc::clone(&self.line), file }))
+    }
+}
+
+impl Line {
+    fn ask<T>(&self, request: impl FnOnce(Sender<io::Result<T>>) -> Request) -> io::Result<T> {
+        let (answer, receiver) = mpsc::channel();
+        self.send(request(answer));
+        receiver.recv().expect("the vault answers every request")
+    }
+
+    fn send(&self, request: Request) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.send(request).expect("the vault runs while somebody can send");
+    }
+}
+
+/// A file in the vault.
+#[derive(Debug)]
+pub(crate) struct VaultFile {
+    line: Arc<Line>,
+    file: usize,
+}
+
+impl VaultFile {
+    pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bytes = self.line.ask(|answer| Request::Read { file: self.file, bytes: to.len(), offset, answer })?;
+        to[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    pub(crate) fn write_at(&self, from: &[u8], offset: u64) -> io::Result<()> {
+        self.line.ask(|answer| Request::Write { file: self.file, bytes: from.to_vec(), offset, answer })
+    }
+
+    pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.line.ask(|answer| Request::Metadata { file: self.file, answer })
+    }
+}
+
+impl Drop for VaultFile {
+    fn drop(&mut self) {
+        self.line.send(Request::Drop { file: self.file });
+    }
+}
+
+fn serve(requests: &Receiver<Request>) {
+    let mut files: Vec<Option<Kept>> = Vec::new();
+    // Whoever asked may be gone; an answer that nobody wants is dropped.
+    while let Ok(request) = requests.recv() {
+        match request {
+            Request::Keep { tid, descriptor, answer } => {
+                let kept = fetch(tid, descriptor).map(|file| {
+                    let free = files.iter().position(Option::is_none).unwrap_or(files.len());
+                    files.resize_with(files.len().max(free + 1), || None);
+                    files[free] = Some(Kept { reader: file, writer: None });
+                    free
+                });
+                let _ = answer.send(kept);
+            }
+            Request::Read { file, bytes, offset, answer } => {
+                let _ = answer.send(kept(&mut files, file).read_at(bytes, offset));
+            }
+            Request::Write { file, bytes, offset, answer } => {
+                let _ = answer.send(kept(&mut files, file).write_at(&bytes, offset));
+            }
+            Request::Metadata { file, answer } => {
+                let _ = answer.send(kept(&mut files, file).reader.metadata());
+            }
+            Request::Drop { file } => files[file] = None,
+        }
+    }
+}
+
+fn kept(files: &mut [Option<Kept>], file: usize) -> &mut Kept {
+    files[file].as_mut().expect("a kept file stays until it is dropped")
+}
+
+/// A duplicate of a guest's descriptor, and one that can be written to when a page of a file that was opened for
+/// reading first and mapped for writing later goes back.
+struct Kept {
+    reader: File,
+    writer: Option<File>,
+}
+
+impl Kept {
+    fn read_at(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        let mut done = 0;
+        while done < bytes {
+            match self.reader.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer.truncate(done);
+        Ok(buffer)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self.reader.write_all_at(bytes, offset) {
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
+            other => return other,
+        }
+        if self.writer.is_none() {
+            let path = format!("/proc/thread-self/fd/{}", self.reader.as_raw_fd());
+            self.writer = Some(File::options().write(true).open(path)?);
+        }
+        self.writer.as_ref().expect("it was opened just now").write_all_at(bytes, offset)
+    }
+}
+
+/// A duplicate, in the calling thread's table, of a descriptor in another thread's.
+fn fetch(tid: i32, descriptor: RawFd) -> io::Result<File> {
+    // SAFETY: opens a descriptor for a thread; no memory is involved.
+    let thread = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, tid, PIDFD_THREAD) });
+    let Ok(thread) = thread else {
+        // A host without pidfds of threads: the file is opened anew, read-only if it must be.
+        let path = format!("/proc/self/task/{tid}/fd/{descriptor}");
+        return File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path));
+    };
+    // SAFETY: duplicates a descriptor; no memory is involved.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, thread.as_raw_fd(), descriptor, 0) }).map(File::from)
+}
+
+fn owned(answer: i64) -> io::Result<OwnedFd> {
+    match answer {
+        // SAFETY: the host has just made the descriptor for us alone.
+        0.. => Ok(unsafe { OwnedFd::from_raw_fd(answer as RawFd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest_thread;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_kept_file_outlives_the_thread_that_opened_it() {
+        let vault = FileVault::start().unwrap();
+        let in_guest = vault.clone();
+        let guest = std::thread::spawn(move || {
+            guest_thread::own_files().unwrap();
+            let path = std::env::temp_dir().join(format!("pagewalk-vault-{}", guest_thread::host_tid()));
+            let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            file.write_all(b"kept").unwrap();
+            in_guest.keep(file.as_fd()).unwrap()
+        });
+        let kept = guest.join().unwrap();
+        let mut bytes = [0; 8];
+        assert_eq!(kept.read_at(&mut bytes, 0).unwrap(), 4);
+        assert_eq!(&bytes[..4], b"kept");
+        kept.write_at(b"more", 4).unwrap();
+        assert_eq!(kept.identity().unwrap().size, 8);
+    }
+}

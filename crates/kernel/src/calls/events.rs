@@ -1,0 +1,90 @@
+//! System calls as `--events calls` prints them.
+
+use super::Args;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::table::{self, Kind as Argument};
+use crate::task::Tid;
+use addr::VirtAddr;
+use trace::{Call, CallResult, Kind, What};
+
+/// Bytes of a string that are printed.
+const SHOWN_BYTES: usize = 32;
+/// Bytes of a path that are printed.
+const SHOWN_PATH_BYTES: usize = 256;
+
+impl Kernel {
+    /// The arguments of a call, if calls are printed.
+    pub(super) fn print_arguments(&mut self, args: &Args) -> Option<Vec<String>> {
+        if !self.config.events.contains(Kind::Calls) {
+            return None;
+        }
+        let kinds = table::find(args.nr).map_or(&[][..], |row| row.args);
+        let print = |(index, kind): (usize, &Argument)| self.print_argument(args, index, *kind);
+        Some(kinds.iter().enumerate().map(print).collect())
+    }
+
+    /// Notes a call with its answer; `None` for one that does not return.
+    pub(super) fn note_answer(&mut self, tid: Tid, answer: Option<Result<u64, Errno>>) {
+        let Some(call) = self.task(tid).call.as_mut() else { return };
+        let nr = call.nr;
+        let Some(arguments) = call.printed.take() else { return };
+        let result = match answer {
+            None => CallResult::Never,
+            Some(Ok(value)) => CallResult::Value(value),
+            Some(Err(errno)) => CallResult::Error(error_name(errno)),
+        };
+        let call = Call { name: table::name_of(nr), arguments, result };
+        self.note(tid, Kind::Calls, |_| What::Call(call));
+    }
+
+    fn print_argument(&mut self, args: &Args, index: usize, kind: Argument) -> String {
+        let value = args.at(index);
+        match kind {
+            Argument::Value => (value as i64).to_string(),
+            Argument::Fd if value as i32 == libc::AT_FDCWD => "AT_FDCWD".to_owned(),
+            Argument::Fd => (value as i32).to_string(),
+            Argument::Bits => format!("{value:#x}"),
+            _ if value == 0 => "NULL".to_owned(),
+            Argument::Path | Argument::Text => self.print_bytes(args.tid, value, SHOWN_PATH_BYTES, End::AtZero),
+            Argument::InBytes(length) => {
+                let shown = (args.at(length) as usize).min(SHOWN_BYTES);
+                let end = if args.at(length) as usize > shown { End::Cut } else { End::Whole };
+                self.print_bytes(args.tid, value, shown, end)
+            }
+            _ => format!("{value:#x}"),
+        }
+    }
+
+    fn print_bytes(&mut self, tid: Tid, at: u64, bytes: usize, end: End) -> String {
+        let mut buffer = vec![0; bytes];
+        let space = self.space_of(tid);
+        let done = self.mm.read(space, VirtAddr::new(at), &mut buffer);
+        buffer.truncate(done);
+        if done == 0 && bytes > 0 {
+            return format!("{at:#x}");
+        }
+        if end == End::AtZero {
+            let zero = buffer.iter().position(|byte| *byte == 0).unwrap_or(done);
+            buffer.truncate(zero);
+        }
+        let quoted = format!("\"{}\"", buffer.escape_ascii());
+        if end == End::Cut { quoted + "..." } else { quoted }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    AtZero,
+    Whole,
+    Cut,
+}
+
+fn error_name(errno: Errno) -> String {
+    match errno.code() {
+        512 => "ERESTARTSYS".to_owned(),
+        514 => "ERESTARTNOHAND".to_owned(),
+        516 => "ERESTART_RESTARTBLOCK".to_owned(),
+        _ => errno.to_string(),
+    }
+}

@@ -1,0 +1,252 @@
+//! Calls that the host executes, built from the table: buffers are copied in before and out after.
+
+use super::{Args, ERESTARTNOHAND, ERESTARTSYS, Flow};
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::mm::{FileId, SpaceId};
+use crate::outcome::{CopyLength, CopyOut, HostCall, Then};
+use crate::table::{Kind, Row};
+use crate::task::Tid;
+use addr::{PAGE_BYTES, Perms, VirtAddr};
+use host::call::{Arg, Call};
+
+/// The longest path, with its final zero.
+pub(super) const PATH_BYTES: usize = 4096;
+/// The most that one call transfers; a longer one is answered in part.
+const MAX_TRANSFER_BYTES: u64 = 32 << 20;
+/// Largest buffer of the other kinds.
+const MAX_BUFFER_BYTES: u64 = 1 << 20;
+
+impl Kernel {
+    /// A call that the table describes.
+    pub(super) fn host_row(&mut self, args: &Args, row: &Row) -> Result<Flow, Errno> {
+        if let Some(flow) = self.special_path(args, row)? {
+            return Ok(flow);
+        }
+        let file = self.file_before(args)?;
+        let mut call = Call::plain(args.nr, args.words);
+        let mut copies = Vec::new();
+        for (index, kind) in row.args.iter().enumerate() {
+            call.args[index] = self.argument(args, row, index, *kind, &mut call, &mut copies)?;
+        }
+        Ok(Flow::Host(call, then(copies, file)))
+    }
+
+    fn argument(
+        &mut self,
+        args: &Args,
+        row: &Row,
+        index: usize,
+        kind: Kind,
+        call: &mut Call,
+        copies: &mut Vec<CopyOut>,
+    ) -> Result<Arg, Errno> {
+        let (tid, value) = (args.tid, args.at(index));
+        let space = self.space_of(tid);
+        if matches!(kind, Kind::Value | Kind::Bits | Kind::Fd | Kind::Address) {
+            // A length may have been cut to what can be transferred.
+            return Ok(call.args[index]);
+        }
+        if value == 0 {
+            return Ok(Arg::Value(0));
+        }
+        let limited = |length: u64| if length > MAX_BUFFER_BYTES { Err(Errno::EINVAL) } else { Ok(length as usize) };
+        let out = |call: &mut Call, copies: &mut Vec<CopyOut>, bytes: Vec<u8>, length| {
+            copies.push(CopyOut { buffer: call.buffers.len(), to: value, length });
+            call.buffer(bytes)
+        };
+        Ok(match kind {
+            Kind::Value | Kind::Bits | Kind::Fd | Kind::Address => unreachable!("answered above"),
+            Kind::Path => {
+                let path = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
+                let mut path = self.host_path(tid, path)?;
+                path.push(0);
+                call.buffer(path)
+            }
+            Kind::Text => {
+                let mut text = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
+                text.push(0);
+                call.buffer(text)
+            }
+            Kind::In(bytes) => call.buffer(self.bytes_in(space, value, bytes)?),
+            Kind::InArray(count, bytes) => {
+                let length = limited(args.at(count).saturating_mul(bytes as u64))?;
+                call.buffer(self.bytes_in(space, value, length)?)
+            }
+            Kind::Out(bytes) => out(call, copies, vec![0; bytes], CopyLength::Whole),
+            Kind::InOut(bytes) => {
+                let bytes = self.bytes_in(space, value, bytes)?;
+                out(call, copies, bytes, CopyLength::Whole)
+            }
+            Kind::InBytes(length) => {
+                let wanted = args.at(length);
+                let bytes = self.readable_part(space, value, wanted)?;
+                if matches!(row.args.get(length), Some(Kind::Value)) {
+                    call.args[length] = Arg::Value(bytes.len() as u64);
+                }
+                call.buffer(bytes)
+            }
+            Kind::OutBytes(length) => {
+                let bytes = self.writable_part(space, value, args.at(length).min(MAX_TRANSFER_BYTES))?;
+                call.args[length] = Arg::Value(bytes);
+                out(call, copies, vec![0; bytes as usize], CopyLength::Result)
+            }
+            Kind::OutArray(count, bytes) => {
+                let length = limited(args.at(count).saturating_mul(bytes as u64))?;
+                out(call, copies, vec![0; length], CopyLength::Elements(bytes))
+            }
+            Kind::InOutArray(count, bytes) => {
+                let length = limited(args.at(count).saturating_mul(bytes as u64))?;
+                let bytes = self.bytes_in(space, value, length)?;
+                out(call, copies, bytes, CopyLength::Whole)
+            }
+            Kind::OutElements(count, bytes) => {
+                let length = limited((args.at(count) as u32 as u64).saturating_mul(bytes as u64))?;
+                out(call, copies, vec![0; length], CopyLength::Elements(bytes))
+            }
+            Kind::OutWord(length) => {
+                let bytes = self.mm.read_u32(space, VirtAddr::new(args.at(length)))?;
+                let word = call.buffers.len() + 1;
+                out(call, copies, vec![0; limited(bytes.into())?.max(PAGE_BYTES as usize)], CopyLength::Word(word))
+            }
+        })
+    }
+
+    /// Exactly so many bytes of the guest.
+    pub(crate) fn bytes_in(&mut self, space: SpaceId, from: u64, bytes: usize) -> Result<Vec<u8>, Errno> {
+        let mut buffer = vec![0; bytes];
+        match self.mm.read(space, VirtAddr::new(from), &mut buffer) == bytes {
+            true => Ok(buffer),
+            false => Err(Errno::EFAULT),
+        }
+    }
+
+    /// As many bytes of the guest as can be read, at least one.
+    pub(super) fn readable_part(&mut self, space: SpaceId, from: u64, bytes: u64) -> Result<Vec<u8>, Errno> {
+        let mut buffer = vec![0; bytes.min(MAX_TRANSFER_BYTES) as usize];
+        let done = self.mm.read(space, VirtAddr::new(from), &mut buffer);
+        if done == 0 && bytes > 0 {
+            return Err(Errno::EFAULT);
+        }
+        buffer.truncate(done);
+        Ok(buffer)
+    }
+
+    /// How many bytes of the guest can be written, at least one, as far as its areas tell.
+    pub(super) fn writable_part(&mut self, space: SpaceId, to: u64, bytes: u64) -> Result<u64, Errno> {
+        let end = to.checked_add(bytes).ok_or(Errno::EFAULT)?;
+        let mut at = to;
+        while at < end {
+            let area = self.mm.area_at(space, VirtAddr::new(at)).filter(|area| area.perms.contains(Perms::WRITE));
+            let Some(area) = area else { break };
+            at = area.range.end.get();
+        }
+        // The stack below what it has grown to: a write there makes it grow.
+        if at == to && bytes > 0 && self.mm.write(space, VirtAddr::new(to), &[0]) == 1 {
+            at = (to + 1).next_multiple_of(PAGE_BYTES);
+        }
+        match at.min(end) - to {
+            0 if bytes > 0 => Err(Errno::EFAULT),
+            part => Ok(part),
+        }
+    }
+
+    /// What the host's answer means.
+    pub(super) fn after_host(&mut self, tid: Tid, host: HostCall, result: i64) -> Result<Flow, Errno> {
+        let HostCall { call, then } = host;
+        if let Then::Unmask { .. } = then
+            && result != -i64::from(libc::EINTR)
+            && let Some(mask) = self.task(tid).saved_mask.take()
+        {
+            self.task(tid).blocked = mask;
+        }
+        if result < 0 {
+            return Err(self.host_error(tid, &call, result));
+        }
+        match then {
+            Then::Closed => {}
+            Then::Answer(copies) | Then::Unmask { copies } => self.copy_out(tid, &call, &copies, result)?,
+            Then::Wrote { copies, file } => {
+                self.file_after(&call, file, result);
+                self.copy_out(tid, &call, &copies, result)?;
+            }
+            Then::Scatter { parts } => self.scatter(tid, &call.buffers[0][..result as usize], &parts)?,
+            Then::Received { parts, copies, header } => {
+                let bytes = &call.buffers[0];
+                self.scatter(tid, &bytes[..bytes.len().min(result as usize)], &parts)?;
+                self.copy_out(tid, &call, &copies, result)?;
+                let space = self.space_of(tid);
+                for (at, word) in super::sockets::received_header(&call.buffers[1]) {
+                    self.mm.write_all(space, VirtAddr::new(header).wrapping_add(at as u64), &word)?;
+                }
+            }
+        }
+        Ok(Flow::Answer(result as u64))
+    }
+
+    fn host_error(&mut self, tid: Tid, call: &Call, result: i64) -> Errno {
+        let errno = Errno::from_code(-result as i32);
+        let nr = call.nr as i64;
+        if errno == Errno::EPIPE {
+            let is_quiet = match nr {
+                libc::SYS_sendto => flag(call, 3, libc::MSG_NOSIGNAL),
+                libc::SYS_sendmsg => flag(call, 2, libc::MSG_NOSIGNAL),
+                _ => false,
+            };
+            if !is_quiet {
+                self.broken_pipe(tid);
+            }
+        }
+        if errno != Errno::EINTR {
+            return errno;
+        }
+        match nr {
+            libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => ERESTARTNOHAND,
+            libc::SYS_epoll_wait | libc::SYS_epoll_pwait => ERESTARTNOHAND,
+            _ => ERESTARTSYS,
+        }
+    }
+
+    /// Copies buffers to the guest.
+    fn copy_out(&mut self, tid: Tid, call: &Call, copies: &[CopyOut], result: i64) -> Result<(), Errno> {
+        let space = self.space_of(tid);
+        for copy in copies {
+            let buffer = &call.buffers[copy.buffer];
+            let length = match copy.length {
+                CopyLength::Whole => buffer.len(),
+                CopyLength::Result => result as usize,
+                CopyLength::Elements(bytes) => result as usize * bytes,
+                CopyLength::Word(word) => {
+                    u32::from_le_bytes(call.buffers[word][..4].try_into().expect("a word has four bytes")) as usize
+                }
+            };
+            let bytes = &buffer[..length.min(buffer.len())];
+            self.mm.write_all(space, VirtAddr::new(copy.to), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Spreads bytes over the parts of an iovec.
+    fn scatter(&mut self, tid: Tid, bytes: &[u8], parts: &[(u64, u64)]) -> Result<(), Errno> {
+        let space = self.space_of(tid);
+        let mut rest = bytes;
+        for (to, length) in parts {
+            let (part, after) = rest.split_at(rest.len().min(*length as usize));
+            self.mm.write_all(space, VirtAddr::new(*to), part)?;
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// What follows a call that may have changed a file.
+pub(super) fn then(copies: Vec<CopyOut>, file: Option<FileId>) -> Then {
+    match file {
+        Some(file) => Then::Wrote { copies, file },
+        None => Then::Answer(copies),
+    }
+}
+
+fn flag(call: &Call, index: usize, bit: i32) -> bool {
+    matches!(call.args[index], Arg::Value(value) if value & bit as u64 != 0)
+}

@@ -1,0 +1,109 @@
+//! ioctl: the requests that are known, with what their argument points to.
+
+use super::{Args, Flow};
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::outcome::{CopyLength, CopyOut, Then};
+use addr::VirtAddr;
+use host::call::Call;
+
+/// What the argument of a request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shape {
+    Value,
+    In(usize),
+    Out(usize),
+    InOut(usize),
+}
+
+/// Requests that the host executes, by number.
+const KNOWN: &[(u32, Shape)] = &[
+    (0x0002, Shape::Out(4)),       // FIGETBSZ
+    (0x5401, Shape::Out(36)),      // TCGETS
+    (0x5402, Shape::In(36)),       // TCSETS
+    (0x5403, Shape::In(36)),       // TCSETSW
+    (0x5404, Shape::In(36)),       // TCSETSF
+    (0x5409, Shape::Value),        // TCSBRK
+    (0x540a, Shape::Value),        // TCXONC
+    (0x540b, Shape::Value),        // TCFLSH
+    (0x5411, Shape::Out(4)),       // TIOCOUTQ
+    (0x5413, Shape::Out(8)),       // TIOCGWINSZ
+    (0x5414, Shape::In(8)),        // TIOCSWINSZ
+    (0x541b, Shape::Out(4)),       // FIONREAD
+    (0x5421, Shape::In(4)),        // FIONBIO
+    (0x5425, Shape::Value),        // TCSBRKP
+    (0x5441, Shape::Value),        // TIOCGPTPEER
+    (0x5450, Shape::Value),        // FIONCLEX
+    (0x5451, Shape::Value),        // FIOCLEX
+    (0x5452, Shape::In(4)),        // FIOASYNC
+    (0x802c_542a, Shape::Out(44)), // TCGETS2
+    (0x402c_542b, Shape::In(44)),  // TCSETS2
+    (0x402c_542c, Shape::In(44)),  // TCSETSW2
+    (0x402c_542d, Shape::In(44)),  // TCSETSF2
+    (0x8004_5430, Shape::Out(4)),  // TIOCGPTN
+    (0x4004_5431, Shape::In(4)),   // TIOCSPTLCK
+    (0x4004_9409, Shape::Value),   // FICLONE
+    (0x4020_940d, Shape::In(32)),  // FICLONERANGE
+    (0x8008_6601, Shape::Out(8)),  // FS_IOC_GETFLAGS
+    (0x4008_6602, Shape::In(8)),   // FS_IOC_SETFLAGS
+    (0x8008_1272, Shape::Out(8)),  // BLKGETSIZE64
+    (0x8004_5200, Shape::Out(4)),  // RNDGETENTCNT
+];
+
+const TIOCSCTTY: u32 = 0x540e;
+const TIOCGPGRP: u32 = 0x540f;
+const TIOCSPGRP: u32 = 0x5410;
+const TIOCNOTTY: u32 = 0x5422;
+const TIOCGSID: u32 = 0x5429;
+
+impl Kernel {
+    pub(super) fn ioctl(&mut self, args: &Args) -> Result<Flow, Errno> {
+        let request = args.at(1) as u32;
+        match request {
+            TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => return self.terminal_ioctl(args, request),
+            _ => {}
+        }
+        let shape = match KNOWN.iter().find(|(known, _)| *known == request) {
+            Some((_, shape)) => *shape,
+            // Network interfaces: struct ifreq, except for the list of all.
+            None if (0x8910..=0x8927).contains(&request) && request != 0x8912 => Shape::InOut(40),
+            None => return Err(Errno::ENOTTY),
+        };
+        let space = self.space_of(args.tid);
+        let mut call = Call::plain(args.nr, args.words);
+        let bytes = match shape {
+            Shape::Value => return Ok(Flow::Host(call, Then::Answer(Vec::new()))),
+            Shape::In(bytes) | Shape::InOut(bytes) => self.bytes_in(space, args.at(2), bytes)?,
+            Shape::Out(bytes) => vec![0; bytes],
+        };
+        call.args[2] = call.buffer(bytes);
+        let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
+        let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
+        Ok(Flow::Host(call, Then::Answer(copies)))
+    }
+
+    /// Groups and sessions are ours, so the terminal's are.
+    fn terminal_ioctl(&mut self, args: &Args, request: u32) -> Result<Flow, Errno> {
+        if !host::files::is_terminal(args.int(0)) {
+            return Err(Errno::ENOTTY);
+        }
+        let space = self.space_of(args.tid);
+        let to = VirtAddr::new(args.at(2));
+        match request {
+            TIOCGPGRP => self.mm.write_all(space, to, &self.foreground.to_le_bytes())?,
+            TIOCSPGRP => {
+                let group = self.mm.read_u32(space, to)?;
+                if self.members_of(group).is_empty() {
+                    return Err(Errno::ESRCH);
+                }
+                self.foreground = group;
+            }
+            TIOCGSID => {
+                let session = self.process_of_ref(args.tid).session;
+                self.mm.write_all(space, to, &session.to_le_bytes())?;
+            }
+            _ => {}
+        }
+        Ok(Flow::Answer(0))
+    }
+}

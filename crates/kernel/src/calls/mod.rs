@@ -1,0 +1,218 @@
+//! System calls: from registers to an answer.
+//!
+//! A call ends as a [`Flow`]. What only takes the host with copies of buffers is built from the table of calls
+//! (`host_call`); everything else is one method of the kernel, in a file for its family.
+
+mod events;
+mod exec;
+mod files;
+mod futex;
+mod host_call;
+mod identity;
+mod ioctl;
+mod limits;
+mod memory;
+mod poll;
+mod process;
+mod signals;
+mod sockets;
+mod threads;
+mod time;
+mod vectors;
+mod wait;
+
+pub(crate) use wait::WaitFor;
+
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::outcome::{HostCall, Outcome, Spawn, Then, Wait};
+use crate::signal::SigInfo;
+use crate::table::{self, Class};
+use crate::task::Tid;
+use crate::waiting::Waiting;
+use addr::{Gpr, Registers};
+use host::call::Call;
+
+/// Restart if the handler's SA_RESTART says so, or if there is no handler (Linux's internal numbers).
+pub(crate) const ERESTARTSYS: Errno = Errno::from_code(512);
+/// Restart unless a handler runs.
+pub(crate) const ERESTARTNOHAND: Errno = Errno::from_code(514);
+/// Go on by restart_syscall unless a handler runs.
+pub(crate) const ERESTART_RESTARTBLOCK: Errno = Errno::from_code(516);
+
+/// A system call between its begin and its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct CallInProgress {
+    pub nr: u64,
+    /// Its arguments as they are printed, if they are.
+    pub printed: Option<Vec<String>>,
+    /// What a sleep that a signal interrupted goes on with.
+    pub block: Option<Waiting>,
+}
+
+/// How a call goes on.
+pub(crate) enum Flow {
+    /// The answer.
+    Answer(u64),
+    /// The host first.
+    Host(Call, Then),
+    /// Sleep until it is over.
+    Sleep(Waiting),
+    /// A new task; the answer is its number, after a sleep if there is one.
+    Spawn(Spawn, Option<Waiting>),
+    /// The registers are those of a new program.
+    Exec,
+    /// The registers are as they shall be.
+    Restored,
+    /// The task is ending.
+    End,
+}
+
+/// What a call is given.
+#[derive(Clone, Copy)]
+pub(crate) struct Args {
+    pub tid: Tid,
+    pub nr: u64,
+    pub words: [u64; 6],
+}
+
+impl Args {
+    pub fn at(&self, index: usize) -> u64 {
+        self.words[index]
+    }
+
+    /// An argument that the C prototype has as an int.
+    pub fn int(&self, index: usize) -> i32 {
+        self.words[index] as i32
+    }
+}
+
+impl Kernel {
+    /// Begins the call that the registers ask for.
+    pub(crate) fn begin_call(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
+        let nr = registers.get(Gpr::Rax);
+        let words = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9].map(|register| registers.get(register));
+        let args = Args { tid, nr, words };
+        let block = self.task(tid).call.take().and_then(|call| call.block);
+        let printed = self.print_arguments(&args);
+        self.task(tid).call = Some(CallInProgress { nr, printed, block });
+        let flow = self.dispatch(&args, registers);
+        self.settle(tid, registers, flow)
+    }
+
+    /// Goes on after the host's part.
+    pub(crate) fn finish_host_call(
+        &mut self,
+        tid: Tid,
+        registers: &mut Registers,
+        call: HostCall,
+        result: i64,
+    ) -> Outcome {
+        if let Then::Closed = call.then {
+            self.end_process(tid);
+            return Outcome::Exit;
+        }
+        let flow = self.after_host(tid, call, result);
+        self.settle(tid, registers, flow)
+    }
+
+    /// Looks again at what a task sleeps for.
+    pub(crate) fn resume_waiting(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
+        let Some(waiting) = self.task(tid).waiting else { return Outcome::Done };
+        if waiting == Waiting::Death {
+            self.task(tid).waiting = None;
+            return self.die(tid);
+        }
+        match self.wake_up(tid, waiting) {
+            None => Outcome::Wait(Wait { until: waiting.until() }),
+            Some(flow) => {
+                self.task(tid).waiting = None;
+                self.settle(tid, registers, flow)
+            }
+        }
+    }
+
+    fn settle(&mut self, tid: Tid, registers: &mut Registers, flow: Result<Flow, Errno>) -> Outcome {
+        match flow {
+            Ok(Flow::Answer(value)) => self.answer(tid, registers, Ok(value)),
+            Err(errno) => self.answer(tid, registers, Err(errno)),
+            Ok(Flow::Host(call, then)) => Outcome::HostCall(HostCall { call, then }),
+            Ok(Flow::Sleep(waiting)) => {
+                self.task(tid).waiting = Some(waiting);
+                self.resume_waiting(tid, registers)
+            }
+            Ok(Flow::Spawn(spawn, waiting)) => {
+                let child = u64::from(spawn.tid.get());
+                self.task(tid).waiting = waiting;
+                self.answer(tid, registers, Ok(child));
+                Outcome::Spawn(spawn)
+            }
+            Ok(Flow::Exec) => {
+                self.note_answer(tid, Some(Ok(0)));
+                self.task(tid).call = None;
+                *registers = self.exec_registers(tid);
+                Outcome::Exec
+            }
+            Ok(Flow::Restored) => {
+                self.task(tid).call = None;
+                Outcome::Done
+            }
+            Ok(Flow::End) => {
+                self.note_answer(tid, None);
+                Outcome::Done
+            }
+        }
+    }
+
+    fn answer(&mut self, tid: Tid, registers: &mut Registers, answer: Result<u64, Errno>) -> Outcome {
+        self.note_answer(tid, Some(answer));
+        registers.set(Gpr::Rax, answer.unwrap_or_else(Errno::as_result));
+        Outcome::Done
+    }
+
+    fn dispatch(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
+        let Some(row) = table::find(args.nr) else {
+            self.note_missing(args.nr);
+            return Err(Errno::ENOSYS);
+        };
+        match row.class {
+            Class::Ours => self.own_call(args, registers),
+            Class::Host => self.host_row(args, row),
+            Class::Refused(errno, _) => Err(errno),
+            Class::Missing | Class::Unassigned => {
+                self.note_missing(args.nr);
+                Err(Errno::ENOSYS)
+            }
+        }
+    }
+
+    fn own_call(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
+        let families = [
+            Self::memory_call,
+            Self::vector_call,
+            Self::file_call,
+            Self::socket_call,
+            Self::poll_call,
+            Self::signal_call,
+            Self::wait_call,
+            Self::identity_call,
+            Self::time_call,
+            Self::limit_call,
+            Self::thread_call,
+        ];
+        if let Some(flow) = self.process_call(args, registers) {
+            return flow;
+        }
+        families.iter().find_map(|family| family(self, args)).expect("every call of ours has a family")
+    }
+
+    /// Sends the signal that comes with an error of a write to a pipe without readers.
+    pub(crate) fn broken_pipe(&mut self, tid: Tid) {
+        self.send_to_task(tid, SigInfo::kernel(libc::SIGPIPE));
+    }
+}
+
+/// An answer that is a number of ours.
+pub(crate) fn answered(result: Result<u64, Errno>) -> Option<Result<Flow, Errno>> {
+    Some(result.map(Flow::Answer))
+}

@@ -1,0 +1,408 @@
+//! Making tasks and processes, and ending them.
+
+use super::{Args, Flow};
+use crate::Errno;
+use crate::exec::Image;
+use crate::kernel::Kernel;
+use crate::mm::{Limits, SpaceId};
+use crate::outcome::{Files, HostCall, Outcome, Spawn, Then};
+use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
+use crate::task::{
+    Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times,
+};
+use crate::waiting::Waiting;
+use addr::{Gpr, Registers, VirtAddr};
+use host::call::Call;
+use std::time::Instant;
+
+const CSIGNAL: u64 = 0xff;
+const VM: u64 = libc::CLONE_VM as u64;
+const THREAD: u64 = libc::CLONE_THREAD as u64;
+const VFORK: u64 = libc::CLONE_VFORK as u64;
+const SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
+const SETTLS: u64 = libc::CLONE_SETTLS as u64;
+const PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
+const CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
+const CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
+/// Namespaces, tracing and pidfds: not for guests.
+const REFUSED: u64 = 0x7e02_0000 | libc::CLONE_PIDFD as u64;
+/// Tasks at most.
+const MAX_TASKS: usize = 4096;
+
+/// clone's arguments.
+struct Clone {
+    flags: u64,
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    tls: u64,
+}
+
+impl Kernel {
+    /// Calls that need the caller's registers.
+    pub(super) fn process_call(&mut self, args: &Args, registers: &mut Registers) -> Option<Result<Flow, Errno>> {
+        let plain = |flags| Clone { flags, stack: 0, parent_tid: 0, child_tid: 0, tls: 0 };
+        let child = libc::SIGCHLD as u64;
+        Some(match args.nr as i64 {
+            libc::SYS_fork => self.clone_task(args.tid, registers, &plain(child)),
+            libc::SYS_vfork => self.clone_task(args.tid, registers, &plain(child | VM | VFORK)),
+            libc::SYS_clone => {
+                let [flags, stack, parent_tid, child_tid, tls, _] = args.words;
+                self.clone_task(args.tid, registers, &Clone { flags, stack, parent_tid, child_tid, tls })
+            }
+            libc::SYS_execve | libc::SYS_execveat => self.execve(args),
+            libc::SYS_exit => {
+                self.exit_task(args.tid, Status::Exited(args.at(0) as u8));
+                Ok(Flow::End)
+            }
+            libc::SYS_exit_group => {
+                self.exit_process(args.tid, Status::Exited(args.at(0) as u8));
+                Ok(Flow::End)
+            }
+            libc::SYS_rt_sigreturn => self.sigreturn(args.tid, registers),
+            libc::SYS_restart_syscall => match self.task(args.tid).call.as_ref().and_then(|call| call.block) {
+                Some(waiting) => Ok(Flow::Sleep(waiting)),
+                None => Err(Errno::EINTR),
+            },
+            libc::SYS_arch_prctl => self.arch_prctl(args, registers),
+            libc::SYS_rt_sigsuspend => self.sigsuspend(args),
+            libc::SYS_sigaltstack => self.sigaltstack(args, registers),
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn add_first_process(&mut self) -> Tid {
+        let pid = Pid(self.next_number);
+        self.next_number += 1;
+        let limits = std::array::from_fn(|resource| {
+            let (soft, hard) = host::files::resource_limit(resource as u32);
+            Limit { soft, hard }
+        });
+        let process = Process {
+            pid,
+            parent: INIT_PID,
+            group: FIRST_PID,
+            session: INIT_PID,
+            space: None,
+            tasks: vec![Tid(pid.0)],
+            actions: Box::new([Action::default(); 65]),
+            pending: Pending::default(),
+            image: Image::default(),
+            limits,
+            state: State::Running,
+            news: None,
+            exit_signal: libc::SIGCHLD,
+            vfork_parent: None,
+            ending: None,
+            alone: None,
+            children_usage: Times::default(),
+            has_executed: false,
+            started: Instant::now(),
+            alarm: Alarm::default(),
+            timers: Vec::new(),
+            dumpable: 1,
+            is_subreaper: false,
+            death_signal: 0,
+            past: Past::default(),
+        };
+        self.processes.insert(pid, process);
+        self.tasks.insert(Tid(pid.0), Task::new(Tid(pid.0), pid, Vec::new()));
+        Tid(pid.0)
+    }
+
+    fn clone_task(&mut self, tid: Tid, registers: &Registers, clone: &Clone) -> Result<Flow, Errno> {
+        let flags = clone.flags;
+        let is_thread = flags & THREAD != 0;
+        if flags & REFUSED != 0 {
+            return Err(Errno::EPERM);
+        }
+        if (is_thread && flags & SIGHAND == 0) || (flags & SIGHAND != 0 && flags & VM == 0) {
+            return Err(Errno::EINVAL);
+        }
+        if self.tasks.len() >= MAX_TASKS {
+            return Err(Errno::EAGAIN);
+        }
+        let child = Tid(self.next_number);
+        let pid = if is_thread { self.tasks[&tid].pid } else { self.copy_process(tid, child, flags)? };
+        self.next_number += 1;
+        self.copy_task(tid, child, pid, flags);
+        if is_thread {
+            self.process_of(tid).tasks.push(child);
+        }
+        let mut child_registers = Box::new(registers.clone());
+        child_registers.set(Gpr::Rax, 0);
+        if clone.stack != 0 {
+            child_registers.set(Gpr::Rsp, clone.stack);
+        }
+        if flags & SETTLS != 0 {
+            child_registers.fs_base = clone.tls;
+        }
+        let number = child.get().to_le_bytes();
+        // Addresses that cannot be written are ignored here, as in Linux.
+        if flags & PARENT_SETTID != 0 {
+            let space = self.space_of(tid);
+            let _ = self.mm.write_all(space, VirtAddr::new(clone.parent_tid), &number);
+        }
+        if flags & CHILD_SETTID != 0 {
+            let space = self.space_of(child);
+            let _ = self.mm.write_all(space, VirtAddr::new(clone.child_tid), &number);
+        }
+        if flags & CHILD_CLEARTID != 0 {
+            self.task(child).clear_tid = clone.child_tid;
+        }
+        let files = if is_thread { Files::Shared } else { Files::Copied };
+        let waiting = (flags & VFORK != 0 && !is_thread).then_some(Waiting::Vfork(pid));
+        Ok(Flow::Spawn(Spawn { tid: child, registers: child_registers, files }, waiting))
+    }
+
+    fn copy_process(&mut self, tid: Tid, child: Tid, flags: u64) -> Result<Pid, Errno> {
+        let space = self.space_of(tid);
+        let new_space = match flags & VM != 0 {
+            true => {
+                self.mm.share_space(space);
+                space
+            }
+            false => self.mm.fork_space(space)?,
+        };
+        let parent = self.process_of_ref(tid);
+        let pid = Pid(child.0);
+        let process = Process {
+            pid,
+            parent: parent.pid.0,
+            group: parent.group,
+            session: parent.session,
+            space: Some(new_space),
+            tasks: vec![child],
+            actions: parent.actions.clone(),
+            pending: Pending::default(),
+            image: parent.image.clone(),
+            limits: parent.limits,
+            state: State::Running,
+            news: None,
+            exit_signal: (flags & CSIGNAL) as i32,
+            vfork_parent: (flags & libc::CLONE_VFORK as u64 != 0).then_some(tid),
+            ending: None,
+            alone: None,
+            children_usage: Times::default(),
+            has_executed: false,
+            started: Instant::now(),
+            alarm: Alarm::default(),
+            timers: Vec::new(),
+            dumpable: parent.dumpable,
+            is_subreaper: false,
+            death_signal: 0,
+            past: Past::default(),
+        };
+        self.processes.insert(pid, process);
+        Ok(pid)
+    }
+
+    fn copy_task(&mut self, tid: Tid, child: Tid, pid: Pid, flags: u64) {
+        let maker = &self.tasks[&tid];
+        let mut task = Task::new(child, pid, maker.name.clone());
+        task.blocked = maker.blocked;
+        if flags & VM == 0 || flags & VFORK != 0 {
+            task.alt_stack = maker.alt_stack;
+        }
+        self.tasks.insert(child, task);
+    }
+
+    /// One task ends; with the last one its process does.
+    pub(crate) fn exit_task(&mut self, tid: Tid, status: Status) {
+        if self.process_of(tid).tasks.len() == 1 {
+            self.process_of(tid).ending.get_or_insert(status);
+        }
+        self.task(tid).is_killed = true;
+    }
+
+    /// All tasks of a process end.
+    pub(crate) fn exit_process(&mut self, tid: Tid, status: Status) {
+        let process = self.process_of(tid);
+        process.ending.get_or_insert(status);
+        process.state = State::Running;
+        for other in process.tasks.clone() {
+            self.task(other).is_killed = true;
+            self.notify(other);
+        }
+    }
+
+    /// A task that was told to end does: what it leaves to others, and with the last task, what its process leaves.
+    pub(crate) fn leave(&mut self, tid: Tid) -> Outcome {
+        self.leave_futexes(tid);
+        self.task(tid).call = None;
+        self.task(tid).waiting = None;
+        let process = self.process_of(tid);
+        if process.tasks.len() > 1 {
+            process.tasks.retain(|other| *other != tid);
+            let alone = process.alone.filter(|_| process.tasks.len() == 1);
+            self.tasks.remove(&tid);
+            if let Some(waiter) = alone {
+                self.notify(waiter);
+            }
+            return Outcome::Exit;
+        }
+        self.release_memory(tid);
+        // Descriptors go before the parent hears of the end: whoever reads a pipe then finds its end.
+        let call = Call::plain(libc::SYS_close_range as u64, [0, u64::from(u32::MAX), 0, 0, 0, 0]);
+        Outcome::HostCall(HostCall { call, then: Then::Closed })
+    }
+
+    /// The process's share of its memory; a parent in vfork goes on.
+    fn release_memory(&mut self, tid: Tid) {
+        let space = self.space_of(tid);
+        self.keep_usage(tid, space);
+        self.process_of(tid).space = None;
+        self.mm.release_space(space);
+        self.release_vfork_parent(tid);
+    }
+
+    /// Adds what a space has counted to its process's past.
+    fn keep_usage(&mut self, tid: Tid, space: SpaceId) {
+        let usage = self.mm.usage(space);
+        let past = &mut self.process_of(tid).past;
+        past.faults = past.faults.plus(usage.faults);
+        past.peak_resident_pages = past.peak_resident_pages.max(usage.peak_resident_pages);
+        past.peak_table_frames = past.peak_table_frames.max(usage.peak_table_frames);
+        past.peak_areas = past.peak_areas.max(usage.peak_areas);
+    }
+
+    fn release_vfork_parent(&mut self, tid: Tid) {
+        if let Some(parent) = self.process_of(tid).vfork_parent.take() {
+            self.notify(parent);
+        }
+    }
+
+    /// The last task of a process has closed its descriptors: the process is a zombie now.
+    pub(super) fn end_process(&mut self, tid: Tid) {
+        let pid = self.tasks[&tid].pid;
+        let used = host::files::thread_cpu_ns();
+        self.tasks.remove(&tid);
+        let process = self.processes.get_mut(&pid).expect("a process lives as long as its tasks");
+        let status = process.ending.expect("a process ends with a status");
+        process.state = State::Zombie(status);
+        process.tasks.clear();
+        process.children_usage.user_ns += used;
+        let (parent, exit_signal) = (process.parent, process.exit_signal);
+        self.note_ended(pid);
+        self.orphan_children(pid);
+        self.tell_parent(pid, parent, exit_signal, status);
+    }
+
+    /// Children of a process that ended are pagewalk's now; their ends interest nobody.
+    fn orphan_children(&mut self, pid: Pid) {
+        let children: Vec<Pid> = self.children_of(pid.0);
+        for child in children {
+            let process = self.processes.get_mut(&child).expect("listed just now");
+            process.parent = INIT_PID;
+            let signal = process.death_signal;
+            if process.is_zombie() {
+                self.processes.remove(&child);
+            } else if signal != 0 {
+                self.send_to_process(child, SigInfo::kernel(signal));
+            }
+        }
+    }
+
+    fn tell_parent(&mut self, pid: Pid, parent: u32, exit_signal: i32, status: Status) {
+        let Some(process) = self.processes.get(&Pid(parent)) else {
+            self.processes.remove(&pid);
+            return;
+        };
+        let action = process.actions[libc::SIGCHLD as usize];
+        let is_unwanted = action.handler == crate::signal::SIG_IGN || action.flags & libc::SA_NOCLDWAIT as u64 != 0;
+        if exit_signal != 0 {
+            self.send_to_process(Pid(parent), child_info(pid, exit_signal, status));
+        }
+        if exit_signal == libc::SIGCHLD && is_unwanted {
+            self.processes.remove(&pid);
+        }
+        self.wake_waiters(Pid(parent));
+    }
+
+    /// A child stopped or continued.
+    pub(crate) fn tell_parent_news(&mut self, pid: Pid, news: News) {
+        let process = self.processes.get_mut(&pid).expect("a process that stops lives");
+        process.news = Some(news);
+        let parent = Pid(process.parent);
+        let Some(parent_process) = self.processes.get(&parent) else { return };
+        let no_stops = parent_process.actions[libc::SIGCHLD as usize].flags & libc::SA_NOCLDSTOP as u64 != 0;
+        let (code, status) = match news {
+            News::Stopped(signal) => (libc::CLD_STOPPED, signal),
+            News::Continued => (libc::CLD_CONTINUED, libc::SIGCONT),
+        };
+        if !no_stops {
+            let cause = Cause::Child { pid: pid.0, uid: host::files::identity()[0] as u32, status };
+            self.send_to_process(parent, SigInfo { signal: libc::SIGCHLD, code, cause });
+        }
+        self.wake_waiters(parent);
+    }
+
+    /// Wakes the tasks of a process that wait for children.
+    fn wake_waiters(&mut self, pid: Pid) {
+        let Some(process) = self.processes.get(&pid) else { return };
+        for tid in process.tasks.clone() {
+            if matches!(self.task(tid).waiting, Some(Waiting::Child(_))) {
+                self.notify(tid);
+            }
+        }
+    }
+
+    pub(super) fn children_of(&self, parent: u32) -> Vec<Pid> {
+        self.processes.values().filter(|process| process.parent == parent).map(|process| process.pid).collect()
+    }
+
+    /// The process runs a program of its own now.
+    pub(crate) fn become_program(&mut self, tid: Tid, space: SpaceId, image: Image) {
+        if let Some(old) = self.process_of(tid).space {
+            self.leave_futexes(tid);
+            self.keep_usage(tid, old);
+            self.process_of(tid).space = Some(space);
+            self.mm.release_space(old);
+        }
+        let task = self.task(tid);
+        task.name = image.name.clone();
+        task.alt_stack = AltStack::default();
+        task.saved_mask = None;
+        let process = self.process_of(tid);
+        process.space = Some(space);
+        process.image = image;
+        process.has_executed = true;
+        process.timers.clear();
+        for action in process.actions.iter_mut() {
+            let ignored = action.handler == crate::signal::SIG_IGN;
+            *action = Action { handler: if ignored { action.handler } else { 0 }, ..Action::default() };
+        }
+        self.release_vfork_parent(tid);
+    }
+
+    /// What memory may be used, from the resource limits.
+    pub(crate) fn mm_limits(&self, tid: Tid) -> Limits {
+        let limits = &self.process_of_ref(tid).limits;
+        let soft = |resource: u32| limits[resource as usize].soft;
+        let is_root = host::files::identity()[1] == 0;
+        Limits {
+            address_space: soft(libc::RLIMIT_AS),
+            data: soft(libc::RLIMIT_DATA),
+            stack: soft(libc::RLIMIT_STACK),
+            locked: if is_root { u64::MAX } else { soft(libc::RLIMIT_MEMLOCK) },
+            lowest_address: if is_root { 0 } else { Limits::default().lowest_address },
+            ..Limits::default()
+        }
+    }
+}
+
+/// The signal that tells of a child's end.
+fn child_info(pid: Pid, signal: i32, status: Status) -> SigInfo {
+    let (code, number) = match status {
+        Status::Exited(status) => (libc::CLD_EXITED, i32::from(status)),
+        Status::Signaled { signal, core: true } => (libc::CLD_DUMPED, signal),
+        Status::Signaled { signal, core: false } => (libc::CLD_KILLED, signal),
+    };
+    let uid = host::files::identity()[0] as u32;
+    SigInfo { signal, code, cause: Cause::Child { pid: pid.0, uid, status: number } }
+}
+
+/// A set that blocks nothing that cannot be blocked.
+pub(super) fn blockable(bits: u64) -> SigSet {
+    SigSet(bits).without(SigSet::UNBLOCKABLE)
+}

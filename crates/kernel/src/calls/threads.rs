@@ -1,0 +1,155 @@
+//! Threads: their futexes, names, scheduling, and per-thread state.
+
+use super::{Args, Flow, answered};
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::task::Tid;
+use addr::{Registers, VirtAddr};
+
+const ARCH_SET_GS: u64 = 0x1001;
+const ARCH_SET_FS: u64 = 0x1002;
+const ARCH_GET_FS: u64 = 0x1003;
+const ARCH_GET_GS: u64 = 0x1004;
+/// The end of the addresses that a segment base may have.
+const BASE_END: u64 = 0x7fff_ffff_f000;
+/// Bytes of a robust list's head.
+const ROBUST_BYTES: u64 = 24;
+/// Bytes of a CPU set that the kernel writes.
+const CPU_SET_BYTES: u64 = 8;
+
+impl Kernel {
+    pub(super) fn thread_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
+        answered(match args.nr as i64 {
+            libc::SYS_futex => return Some(self.futex(args)),
+            libc::SYS_set_tid_address => {
+                self.task(args.tid).clear_tid = args.at(0);
+                Ok(args.tid.0.into())
+            }
+            libc::SYS_set_robust_list if args.at(1) != ROBUST_BYTES => Err(Errno::EINVAL),
+            libc::SYS_set_robust_list => {
+                self.task(args.tid).robust_list = args.at(0);
+                Ok(0)
+            }
+            libc::SYS_get_robust_list => self.get_robust_list(args),
+            libc::SYS_sched_getaffinity => self.getaffinity(args),
+            libc::SYS_sched_yield | libc::SYS_membarrier => Ok(0),
+            libc::SYS_sched_setaffinity | libc::SYS_sched_setparam | libc::SYS_sched_setscheduler => {
+                self.other_task(args).map(|_| 0)
+            }
+            libc::SYS_sched_getscheduler => self.other_task(args).map(|_| 0),
+            libc::SYS_sched_getparam => {
+                let space = self.space_of(args.tid);
+                self.mm.write_all(space, VirtAddr::new(args.at(1)), &[0; 4]).map(|()| 0)
+            }
+            libc::SYS_sched_get_priority_max | libc::SYS_sched_get_priority_min => match args.int(0) {
+                1 | 2 if args.nr as i64 == libc::SYS_sched_get_priority_max => Ok(99),
+                1 | 2 => Ok(1),
+                0 | 3 | 5 | 6 => Ok(0),
+                _ => Err(Errno::EINVAL),
+            },
+            libc::SYS_sched_rr_get_interval => {
+                let space = self.space_of(args.tid);
+                let bytes = super::time::timespec_bytes(0);
+                self.mm.write_all(space, VirtAddr::new(args.at(1)), &bytes).map(|()| 0)
+            }
+            // As the raw call answers: 20 minus the nice value.
+            libc::SYS_getpriority => Ok(20),
+            libc::SYS_setpriority => Ok(0),
+            libc::SYS_personality => Ok(0),
+            libc::SYS_prctl => self.prctl(args),
+            _ => return None,
+        })
+    }
+
+    /// FS and GS bases are the task's registers.
+    pub(super) fn arch_prctl(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
+        let (code, value) = (args.at(0), args.at(1));
+        let space = self.space_of(args.tid);
+        match code {
+            ARCH_SET_FS | ARCH_SET_GS if value >= BASE_END => return Err(Errno::EPERM),
+            ARCH_SET_FS => registers.fs_base = value,
+            ARCH_SET_GS => registers.gs_base = value,
+            ARCH_GET_FS => self.mm.write_all(space, VirtAddr::new(value), &registers.fs_base.to_le_bytes())?,
+            ARCH_GET_GS => self.mm.write_all(space, VirtAddr::new(value), &registers.gs_base.to_le_bytes())?,
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(Flow::Answer(0))
+    }
+
+    fn get_robust_list(&mut self, args: &Args) -> Result<u64, Errno> {
+        let space = self.space_of(args.tid);
+        let head = match args.at(0) as u32 {
+            0 => self.task(args.tid).robust_list,
+            tid => self.tasks.get(&Tid(tid)).ok_or(Errno::ESRCH)?.robust_list,
+        };
+        self.mm.write_all(space, VirtAddr::new(args.at(1)), &head.to_le_bytes())?;
+        self.mm.write_all(space, VirtAddr::new(args.at(2)), &ROBUST_BYTES.to_le_bytes())?;
+        Ok(0)
+    }
+
+    fn getaffinity(&mut self, args: &Args) -> Result<u64, Errno> {
+        self.other_task(args)?;
+        if args.at(1) < CPU_SET_BYTES || !args.at(1).is_multiple_of(8) {
+            return Err(Errno::EINVAL);
+        }
+        let mask = 1u64.checked_shl(self.config.cpus).map_or(u64::MAX, |bit| bit - 1);
+        let space = self.space_of(args.tid);
+        self.mm.write_all(space, VirtAddr::new(args.at(2)), &mask.to_le_bytes())?;
+        Ok(CPU_SET_BYTES)
+    }
+
+    fn other_task(&self, args: &Args) -> Result<Tid, Errno> {
+        match args.at(0) as u32 {
+            0 => Ok(args.tid),
+            tid if self.tasks.contains_key(&Tid(tid)) => Ok(Tid(tid)),
+            _ => Err(Errno::ESRCH),
+        }
+    }
+
+    fn prctl(&mut self, args: &Args) -> Result<u64, Errno> {
+        let space = self.space_of(args.tid);
+        let value = args.at(1);
+        match args.int(0) {
+            libc::PR_SET_NAME => {
+                let mut name = self.mm.read_cstr(space, VirtAddr::new(value), 256)?;
+                name.truncate(15);
+                if args.tid.0 == self.pid_of(args.tid).0 {
+                    self.process_of(args.tid).image.name.clone_from(&name);
+                }
+                self.task(args.tid).name = name;
+                Ok(0)
+            }
+            libc::PR_GET_NAME => {
+                let mut name = self.task(args.tid).name.clone();
+                name.resize(16, 0);
+                self.mm.write_all(space, VirtAddr::new(value), &name)?;
+                Ok(0)
+            }
+            libc::PR_SET_PDEATHSIG => {
+                self.process_of(args.tid).death_signal = value as i32;
+                Ok(0)
+            }
+            libc::PR_GET_PDEATHSIG => {
+                let signal = self.process_of(args.tid).death_signal;
+                self.mm.write_all(space, VirtAddr::new(value), &signal.to_le_bytes())?;
+                Ok(0)
+            }
+            libc::PR_GET_DUMPABLE => Ok(self.process_of(args.tid).dumpable),
+            libc::PR_SET_DUMPABLE if value > 1 => Err(Errno::EINVAL),
+            libc::PR_SET_DUMPABLE => {
+                self.process_of(args.tid).dumpable = value;
+                Ok(0)
+            }
+            libc::PR_CAPBSET_READ => Ok(u64::from(value <= 40 && host::files::identity()[1] == 0)),
+            libc::PR_SET_CHILD_SUBREAPER => {
+                self.process_of(args.tid).is_subreaper = value != 0;
+                Ok(0)
+            }
+            libc::PR_GET_KEEPCAPS | libc::PR_GET_SECCOMP | libc::PR_GET_NO_NEW_PRIVS | libc::PR_GET_TIMERSLACK => Ok(0),
+            libc::PR_SET_NO_NEW_PRIVS | libc::PR_SET_KEEPCAPS | libc::PR_SET_TIMERSLACK => Ok(0),
+            libc::PR_SET_VMA | libc::PR_SET_THP_DISABLE | libc::PR_SET_PTRACER => Ok(0),
+            libc::PR_GET_THP_DISABLE => Ok(0),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Sleeping, alarms and timers. Clocks are the host's.
+
+use super::{Args, ERESTART_RESTARTBLOCK, Flow, answered};
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::task::{Alarm, Tid};
+use crate::waiting::Waiting;
+use addr::VirtAddr;
+use std::time::{Duration, Instant};
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// Longer sleeps than this end then.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
+
+/// A time from now on, however large the duration.
+pub(super) fn after(duration: Duration) -> Instant {
+    Instant::now() + duration.min(LONGEST)
+}
+
+impl Kernel {
+    pub(super) fn time_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
+        Some(match args.nr as i64 {
+            libc::SYS_nanosleep => self.sleep(args, libc::CLOCK_MONOTONIC, 0, args.at(0), args.at(1)),
+            libc::SYS_clock_nanosleep => self.sleep(args, args.int(0), args.int(1), args.at(2), args.at(3)),
+            libc::SYS_alarm => return answered(Ok(self.alarm(args))),
+            libc::SYS_getitimer => return answered(self.getitimer(args.tid, args.int(0), args.at(1))),
+            libc::SYS_setitimer => return answered(self.setitimer(args)),
+            libc::SYS_timer_create => return answered(self.timer_create(args)),
+            libc::SYS_timer_settime => return answered(self.timer_settime(args)),
+            libc::SYS_timer_gettime => return answered(self.timer_gettime(args)),
+            libc::SYS_timer_getoverrun => return answered(self.timer_overrun(args)),
+            libc::SYS_timer_delete => return answered(self.timer_delete(args)),
+            libc::SYS_times => return answered(self.times(args)),
+            _ => return None,
+        })
+    }
+
+    fn sleep(&mut self, args: &Args, clock: i32, flags: i32, at: u64, remains_to: u64) -> Result<Flow, Errno> {
+        let ns = self.guest_timespec(args.tid, at)?;
+        let now = host::files::clock_ns(clock).ok_or(Errno::EINVAL)?;
+        let is_absolute = flags & libc::TIMER_ABSTIME != 0;
+        let from_now = if is_absolute { ns.saturating_sub(now) } else { ns };
+        let remains_to = if is_absolute { 0 } else { remains_to };
+        Ok(Flow::Sleep(Waiting::Time { until: after(Duration::from_nanos(from_now)), remains_to }))
+    }
+
+    /// A sleep that a signal interrupted: what remains is told, and restart_syscall would go on.
+    pub(super) fn interrupted_sleep(&mut self, tid: Tid, until: Instant, remains_to: u64) -> Errno {
+        if remains_to != 0 {
+            let left = until.saturating_duration_since(Instant::now()).as_nanos() as u64;
+            let space = self.space_of(tid);
+            if self.mm.write_all(space, VirtAddr::new(remains_to), &timespec_bytes(left)).is_err() {
+                return Errno::EFAULT;
+            }
+        }
+        if let Some(call) = &mut self.task(tid).call {
+            call.block = Some(Waiting::Time { until, remains_to });
+        }
+        ERESTART_RESTARTBLOCK
+    }
+
+    fn alarm(&mut self, args: &Args) -> u64 {
+        let seconds = args.at(0) as u32;
+        let at = (seconds > 0).then(|| after(Duration::from_secs(seconds.into())));
+        let old = std::mem::replace(&mut self.process_of(args.tid).alarm, Alarm { at, interval_ns: 0 });
+        old.at.map_or(0, |at| at.saturating_duration_since(Instant::now()).as_nanos().div_ceil(1_000_000_000) as u64)
+    }
+
+    fn getitimer(&mut self, tid: Tid, which: i32, to: u64) -> Result<u64, Errno> {
+        if !(0..=2).contains(&which) {
+            return Err(Errno::EINVAL);
+        }
+        // The timers of CPU time never run: time is the host's.
+        let alarm = if which == 0 { self.process_of(tid).alarm } else { Alarm::default() };
+        let left = alarm.at.map_or(0, |at| at.saturating_duration_since(Instant::now()).as_nanos() as u64);
+        let space = self.space_of(tid);
+        let bytes = [timeval_bytes(alarm.interval_ns), timeval_bytes(left)].concat();
+        self.mm.write_all(space, VirtAddr::new(to), &bytes)?;
+        Ok(0)
+    }
+
+    fn setitimer(&mut self, args: &Args) -> Result<u64, Errno> {
+        let space = self.space_of(args.tid);
+        let new = match args.at(1) {
+            0 => (0, 0),
+            at => (self.timeval(args.tid, at)?, self.timeval(args.tid, at.wrapping_add(16))?),
+        };
+        if args.at(2) != 0 {
+            self.getitimer(args.tid, args.int(0), args.at(2))?;
+        }
+        debug_assert_eq!(space, self.space_of(args.tid));
+        match args.int(0) {
+            0 => {
+                let (interval_ns, value) = new;
+                let at = (value > 0).then(|| after(Duration::from_nanos(value)));
+                self.process_of(args.tid).alarm = Alarm { at, interval_ns };
+                Ok(0)
+            }
+            1 | 2 => Ok(0),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn times(&mut self, args: &Args) -> Result<u64, Errno> {
+        let ticks = |ns: u64| ns / 10_000_000;
+        let used = ticks(host::files::thread_cpu_ns());
+        let children = ticks(self.process_of(args.tid).children_usage.user_ns);
+        if args.at(0) != 0 {
+            let space = self.space_of(args.tid);
+            let bytes: Vec<u8> = [used, 0, children, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+            self.mm.write_all(space, VirtAddr::new(args.at(0)), &bytes)?;
+        }
+        Ok(ticks(host::files::clock_ns(libc::CLOCK_BOOTTIME).unwrap_or(0)))
+    }
+
+    /// A timespec of the guest, in nanoseconds.
+    pub(crate) fn guest_timespec(&mut self, tid: Tid, at: u64) -> Result<u64, Errno> {
+        self.two_words(tid, at, SECOND_NS, 1)
+    }
+
+    /// A timeval of the guest, in nanoseconds.
+    pub(super) fn timeval(&mut self, tid: Tid, at: u64) -> Result<u64, Errno> {
+        self.two_words(tid, at, 1_000_000, 1000)
+    }
+
+    fn two_words(&mut self, tid: Tid, at: u64, limit: u64, unit_ns: u64) -> Result<u64, Errno> {
+        let space = self.space_of(tid);
+        let seconds = self.mm.read_u64(space, VirtAddr::new(at))?;
+        let rest = self.mm.read_u64(space, VirtAddr::new(at).wrapping_add(8))?;
+        if (seconds as i64) < 0 || rest >= limit {
+            return Err(Errno::EINVAL);
+        }
+        Ok(seconds.saturating_mul(SECOND_NS).saturating_add(rest * unit_ns))
+    }
+}
+
+pub(super) fn timespec_bytes(ns: u64) -> [u8; 16] {
+    words(ns / SECOND_NS, ns % SECOND_NS)
+}
+
+pub(super) fn timeval_bytes(ns: u64) -> [u8; 16] {
+    words(ns / SECOND_NS, ns % SECOND_NS / 1000)
+}
+
+fn words(first: u64, second: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&first.to_le_bytes());
+    bytes[8..].copy_from_slice(&second.to_le_bytes());
+    bytes
+}

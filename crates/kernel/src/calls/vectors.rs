@@ -1,0 +1,104 @@
+//! Calls that transfer the parts of an iovec: one buffer for the host, its parts for the guest.
+
+use super::host_call::then;
+use super::{Args, Flow};
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::mm::SpaceId;
+use crate::outcome::Then;
+use host::call::Call;
+
+/// Parts of an iovec at most (UIO_MAXIOV).
+const MAX_PARTS: u64 = 1024;
+/// The most that one call transfers.
+const MAX_BYTES: u64 = 32 << 20;
+
+impl Kernel {
+    pub(super) fn vector_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
+        Some(match args.nr as i64 {
+            libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => self.read_parts(args),
+            libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => self.write_parts(args),
+            _ => return None,
+        })
+    }
+
+    fn read_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
+        self.file_before(args)?;
+        let space = self.space_of(args.tid);
+        let mut parts = Vec::new();
+        for (to, bytes) in self.parts(space, args.at(1), args.at(2))? {
+            match self.writable_part(space, to, bytes) {
+                Ok(part) => {
+                    parts.push((to, part));
+                    if part < bytes {
+                        break;
+                    }
+                }
+                Err(errno) if parts.is_empty() => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        let total: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+        let (nr, offset) = match args.nr as i64 {
+            libc::SYS_readv => (libc::SYS_read, 0),
+            _ if args.at(3) == u64::MAX => (libc::SYS_read, 0),
+            _ => (libc::SYS_pread64, args.at(3)),
+        };
+        let mut call = Call::plain(nr as u64, [args.at(0), 0, total, offset, 0, 0]);
+        call.args[1] = call.buffer(vec![0; total as usize]);
+        Ok(Flow::Host(call, Then::Scatter { parts }))
+    }
+
+    fn write_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
+        let file = self.file_before(args)?;
+        let space = self.space_of(args.tid);
+        let bytes = self.gather(space, args.at(1), args.at(2))?;
+        let (nr, offset) = match args.nr as i64 {
+            libc::SYS_writev => (libc::SYS_write, 0),
+            _ if args.at(3) == u64::MAX => (libc::SYS_write, 0),
+            _ => (libc::SYS_pwrite64, args.at(3)),
+        };
+        let mut call = Call::plain(nr as u64, [args.at(0), 0, bytes.len() as u64, offset, 0, 0]);
+        call.args[1] = call.buffer(bytes);
+        Ok(Flow::Host(call, then(Vec::new(), file)))
+    }
+
+    /// The bytes of all parts of an iovec, as far as they can be read.
+    pub(super) fn gather(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Vec<u8>, Errno> {
+        let mut all = Vec::new();
+        for (from, bytes) in self.parts(space, iovec, count)? {
+            match self.readable_part(space, from, bytes) {
+                Ok(part) => {
+                    let is_short = (part.len() as u64) < bytes;
+                    all.extend(part);
+                    if is_short {
+                        break;
+                    }
+                }
+                Err(errno) if all.is_empty() => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(all)
+    }
+
+    /// An iovec: addresses and lengths.
+    pub(super) fn parts(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Vec<(u64, u64)>, Errno> {
+        if count > MAX_PARTS {
+            return Err(Errno::EINVAL);
+        }
+        let bytes = self.bytes_in(space, iovec, count as usize * 16)?;
+        let mut room = MAX_BYTES;
+        let mut parts = Vec::new();
+        for part in bytes.chunks_exact(16) {
+            let word = |at: usize| u64::from_le_bytes(part[at..at + 8].try_into().expect("eight bytes"));
+            if word(8) > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+            let length = word(8).min(room);
+            room -= length;
+            parts.push((word(0), length));
+        }
+        Ok(parts)
+    }
+}

@@ -1,0 +1,146 @@
+//! What the kernel answers the machine with.
+
+use crate::Tid;
+use addr::Registers;
+use host::call::Call;
+use std::time::Instant;
+
+/// How a task goes on.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is ready to run its program. What it answers is in its registers.
+    Done,
+    /// The host has to be asked first: without the kernel lock, [`HostCall::call`] is performed, and its answer goes to
+    /// [`crate::Kernel::finish`].
+    HostCall(HostCall),
+    /// It sleeps until it is among [`crate::Kernel::take_notices`] or until a time, and then
+    /// [`crate::Kernel::resume`] is called. A call too many does no harm.
+    Wait(Wait),
+    /// A new task was made: it begins to run on a thread of its own, and then [`crate::Kernel::resume`] is called for
+    /// the task that made it.
+    Spawn(Spawn),
+    /// Its registers and its tables are those of a new program now.
+    Exec,
+    /// Its process is about to end by a signal and can still be looked at; then [`crate::Kernel::resume`] is called.
+    Dying(Dying),
+    /// It is gone, and its thread ends.
+    Exit,
+}
+
+/// A system call of the host on behalf of a task.
+#[derive(Debug)]
+pub struct HostCall {
+    /// What the host is asked.
+    pub call: Call,
+    pub(crate) then: Then,
+}
+
+/// What a finished host call means for the guest.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// Its answer is the guest's; these buffers are copied to the guest first.
+    Answer(Vec<CopyOut>),
+    /// As above, for calls that changed a file's content or size.
+    Wrote { copies: Vec<CopyOut>, file: crate::mm::FileId },
+    /// Bytes read, to be spread over the parts of an iovec.
+    Scatter { parts: Vec<(u64, u64)> },
+    /// A message received: as above, and lengths and flags in the guest's header.
+    Received { parts: Vec<(u64, u64)>, copies: Vec<CopyOut>, header: u64 },
+    /// A pollable answer of a call whose signal mask must be put back.
+    Unmask { copies: Vec<CopyOut> },
+    /// The descriptors of the last task of a process are closed.
+    Closed,
+}
+
+/// A buffer of a host call that the guest gets a copy of if the call succeeded.
+#[derive(Debug)]
+pub(crate) struct CopyOut {
+    pub buffer: usize,
+    pub to: u64,
+    pub length: CopyLength,
+}
+
+/// How much of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CopyLength {
+    /// All.
+    Whole,
+    /// As many bytes as the call answered.
+    Result,
+    /// As many elements of this size as the call answered.
+    Elements(usize),
+    /// As many bytes as the u32 in another buffer says, at most all.
+    Word(usize),
+}
+
+/// A task sleeps.
+#[derive(Debug)]
+pub struct Wait {
+    /// At most until then.
+    pub until: Option<Instant>,
+}
+
+/// A new task.
+#[derive(Debug)]
+pub struct Spawn {
+    /// Its number.
+    pub tid: Tid,
+    /// What it begins with.
+    pub registers: Box<Registers>,
+    /// What becomes of its descriptors.
+    pub files: Files,
+}
+
+/// Whether a new task has descriptors of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Files {
+    /// It begins with a copy of its maker's ([`host::guest_thread::own_files`]), made before its maker goes on.
+    Copied,
+    /// It shares its maker's.
+    Shared,
+}
+
+/// A signal that ends a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dying {
+    /// Which.
+    pub signal: i32,
+    /// Whether Linux would write a core file, as far as the signal goes.
+    pub core: Core,
+    /// Its `si_code`.
+    pub code: i32,
+    /// Its `si_addr`, for a fault.
+    pub addr: u64,
+}
+
+/// Whether a signal's default action leaves a core file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Core {
+    /// It does, if `RLIMIT_CORE` lets it.
+    Wanted,
+    /// It does not.
+    Unwanted,
+}
+
+/// An exception that an instruction raised, other than a page fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trap {
+    /// #DE.
+    DivideError,
+    /// #DB.
+    Debug,
+    /// #BP: rip is past the instruction.
+    Breakpoint,
+    /// #UD.
+    InvalidOpcode,
+    /// #GP.
+    GeneralProtection,
+    /// #SS.
+    StackSegment,
+    /// #AC.
+    AlignmentCheck,
+    /// #MF.
+    X87,
+    /// #XM.
+    Simd,
+}

@@ -1,0 +1,8 @@
+//! Signals: what is pending, what is done about it, and the frame that a handler finds.
+
+mod deliver;
+mod frame;
+mod raise;
+mod set;
+
+pub(crate) use set::{Action, Cause, MAX, Pending, SI_TKILL, SI_USER, SIG_DFL, SIG_IGN, SigInfo, SigSet};

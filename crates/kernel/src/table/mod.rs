@@ -1,0 +1,137 @@
+//! Every system call of x86-64 as data: its number, its name, who executes it, and what its arguments are.
+//!
+//! The rows drive three things: calls that the host executes are built from them (buffers in, buffers out), refusals
+//! are answered from them, and `--events calls` prints arguments by them.
+
+mod first;
+mod second;
+
+use crate::Errno;
+
+/// One system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Row {
+    pub nr: u64,
+    pub name: &'static str,
+    pub class: Class,
+    pub args: &'static [Kind],
+}
+
+/// Who executes a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// The kernel, perhaps with the host's help.
+    Ours,
+    /// The host, with copies of the guest's buffers.
+    Host,
+    /// Nobody: this is the answer, for this reason.
+    Refused(Errno, &'static str),
+    /// Nobody yet: `ENOSYS`, and its name is told once.
+    Missing,
+    /// The number means nothing.
+    Unassigned,
+}
+
+/// What an argument is. A number in parentheses that is named `length` or `count` is the index of another argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// A number.
+    Value,
+    /// Flags or a mode.
+    Bits,
+    /// A descriptor.
+    Fd,
+    /// An address that the kernel itself looks at.
+    Address,
+    /// A path.
+    Path,
+    /// Another string.
+    Text,
+    /// This many bytes that the call reads.
+    In(usize),
+    /// This many bytes that the call writes.
+    Out(usize),
+    /// This many bytes that the call reads and writes.
+    InOut(usize),
+    /// As many bytes as argument `length` says, read.
+    InBytes(usize),
+    /// As many bytes as argument `length` says, of which the call writes as many as it answers.
+    OutBytes(usize),
+    /// As many elements as argument `count` says, read.
+    InArray(usize, usize),
+    /// As many elements as argument `count` says, written.
+    OutArray(usize, usize),
+    /// As many elements as argument `count` says, read and written.
+    InOutArray(usize, usize),
+    /// As many elements as argument `count` says, of which the call writes as many as it answers.
+    OutElements(usize, usize),
+    /// As many bytes as the u32 behind argument `length` says; the call says there how many it wanted to write.
+    OutWord(usize),
+}
+
+const fn row(nr: u64, name: &'static str, class: Class, args: &'static [Kind]) -> Row {
+    Row { nr, name, class, args }
+}
+
+/// The row of a number, if it means anything.
+pub(crate) fn find(nr: u64) -> Option<&'static Row> {
+    let split = first::ROWS.len();
+    let index = usize::try_from(nr).ok()?;
+    let row = if index < split { first::ROWS.get(index) } else { second::ROWS.get(index - split) };
+    row.filter(|row| row.class != Class::Unassigned)
+}
+
+/// The name of a number.
+pub(crate) fn name_of(nr: u64) -> String {
+    find(nr).map_or_else(|| format!("syscall_{nr:#x}"), |row| row.name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = &'static Row> {
+        first::ROWS.iter().chain(second::ROWS)
+    }
+
+    #[test]
+    fn every_number_has_one_row_in_order() {
+        assert!(all().enumerate().all(|(index, row)| row.nr == index as u64));
+        assert_eq!(all().count(), 470);
+    }
+
+    #[test]
+    fn names_are_the_hosts_numbers() {
+        for (nr, name) in [
+            (libc::SYS_read, "read"),
+            (libc::SYS_openat, "openat"),
+            (libc::SYS_rseq, "rseq"),
+            (libc::SYS_clone3, "clone3"),
+            (libc::SYS_futex, "futex"),
+            (libc::SYS_statx, "statx"),
+        ] {
+            assert_eq!(find(nr as u64).unwrap().name, name);
+        }
+        assert_eq!(find(400), None);
+        assert_eq!(find(u64::MAX), None);
+    }
+
+    #[test]
+    fn lengths_name_arguments_that_exist() {
+        use Kind::*;
+        for row in all() {
+            for kind in row.args {
+                if let InBytes(at)
+                | OutBytes(at)
+                | OutWord(at)
+                | InArray(at, _)
+                | OutArray(at, _)
+                | InOutArray(at, _)
+                | OutElements(at, _) = *kind
+                {
+                    assert!(at < row.args.len(), "{}", row.name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Tasks and processes.
+//!
+//! A *task* is a thread of a guest and has a thread of the host; a *process* is what its tasks share. Numbers are our
+//! own: the first process is [`FIRST_PID`], its parent is [`INIT_PID`], which is pagewalk itself, and no number names
+//! a process of the host.
+
+use crate::calls::CallInProgress;
+use crate::exec::Image;
+use crate::mm::SpaceId;
+use crate::signal::{Action, Pending, SigSet};
+use crate::waiting::Waiting;
+use std::fmt;
+use std::time::Instant;
+
+/// pagewalk itself, as guests see it: the parent of the first process and of orphans.
+pub(crate) const INIT_PID: u32 = 1;
+/// The first process.
+pub(crate) const FIRST_PID: u32 = 2;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(pub(crate) u32);
+
+        impl $name {
+            /// The bare number.
+            pub const fn get(self) -> u32 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// The number of a task. The first task of a process has its process's number.
+    Tid
+}
+number! {
+    /// The number of a process.
+    Pid
+}
+
+/// A thread of a guest.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub tid: Tid,
+    pub pid: Pid,
+    /// Its name: comm.
+    pub name: Vec<u8>,
+    pub blocked: SigSet,
+    /// The mask to go back to when the signal that a call waited for was handled.
+    pub saved_mask: Option<SigSet>,
+    pub pending: Pending,
+    pub alt_stack: AltStack,
+    /// Where to write zero and wake a futex when it ends; 0 for nowhere.
+    pub clear_tid: u64,
+    /// The head of its robust futex list; 0 for none.
+    pub robust_list: u64,
+    /// The call it is in.
+    pub call: Option<CallInProgress>,
+    /// What it sleeps for.
+    pub waiting: Option<Waiting>,
+    /// Its process is ending, or another task of it executes a new program.
+    pub is_killed: bool,
+    /// It has been told to look at the kernel again and has not done so yet.
+    pub is_notified: bool,
+    /// The host's number of its thread, once it runs.
+    pub host_tid: i32,
+    /// The signal it dies of, while the machine looks at it.
+    pub dying: Option<(i32, bool)>,
+}
+
+/// sigaltstack(2).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct AltStack {
+    pub start: u64,
+    pub bytes: u64,
+    pub flags: u32,
+}
+
+/// What the tasks of a program share.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub pid: Pid,
+    pub parent: u32,
+    pub group: u32,
+    pub session: u32,
+    /// Its memory, until it ends.
+    pub space: Option<SpaceId>,
+    pub tasks: Vec<Tid>,
+    pub actions: Box<[Action; 65]>,
+    pub pending: Pending,
+    /// The program it runs.
+    pub image: Image,
+    pub limits: [Limit; 16],
+    pub state: State,
+    /// What its parent has not been told yet.
+    pub news: Option<News>,
+    /// The signal its parent gets when it ends.
+    pub exit_signal: i32,
+    /// The task that waits in vfork until this process executes or ends.
+    pub vfork_parent: Option<Tid>,
+    /// The status that exit_group or a signal has decided on.
+    pub ending: Option<Status>,
+    /// The task that executes a new program and waits to be alone.
+    pub alone: Option<Tid>,
+    pub children_usage: Times,
+    pub has_executed: bool,
+    pub started: Instant,
+    pub alarm: Alarm,
+    pub timers: Vec<Option<crate::timers::Timer>>,
+    pub dumpable: u64,
+    pub is_subreaper: bool,
+    pub death_signal: i32,
+    /// Faults of programs that it ran before, and times.
+    pub past: Past,
+}
+
+/// What a process used before its present program.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Past {
+    pub faults: crate::mm::FaultCounts,
+    pub peak_resident_pages: u64,
+    pub peak_table_frames: u64,
+    pub peak_areas: u64,
+}
+
+/// A resource limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// ITIMER_REAL.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Alarm {
+    pub at: Option<Instant>,
+    pub interval_ns: u64,
+}
+
+/// Times and faults of children that were waited for.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Times {
+    pub user_ns: u64,
+    pub minor: u64,
+    pub major: u64,
+    pub peak_resident_pages: u64,
+}
+
+/// Whether a process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Running,
+    Stopped,
+    Zombie(Status),
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It exited with this status.
+    Exited(u8),
+    /// It died of a signal, with a core file or not.
+    Signaled {
+        /// Which.
+        signal: i32,
+        /// Whether the status says that a core file was written.
+        core: bool,
+    },
+}
+
+impl Status {
+    /// As wait(2) encodes it.
+    pub(crate) fn wait_word(self) -> u32 {
+        match self {
+            Self::Exited(status) => u32::from(status) << 8,
+            Self::Signaled { signal, core } => signal as u32 | if core { 0x80 } else { 0 },
+        }
+    }
+}
+
+/// What a parent learns from wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum News {
+    Stopped(i32),
+    Continued,
+}
+
+impl Task {
+    pub fn new(tid: Tid, pid: Pid, name: Vec<u8>) -> Self {
+        Self {
+            tid,
+            pid,
+            name,
+            blocked: SigSet::default(),
+            saved_mask: None,
+            pending: Pending::default(),
+            alt_stack: AltStack::default(),
+            clear_tid: 0,
+            robust_list: 0,
+            call: None,
+            waiting: None,
+            is_killed: false,
+            is_notified: false,
+            host_tid: 0,
+            dying: None,
+        }
+    }
+}
+
+impl Process {
+    /// Whether it has ended.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, State::Zombie(_))
+    }
+}

@@ -1,0 +1,57 @@
+//! What a task sleeps for.
+
+use crate::Pid;
+use crate::signal::SigSet;
+use crate::task::Tid;
+use std::time::Instant;
+
+/// Why a task sleeps. Looked at again whenever somebody wakes the task: nothing is lost by one call too many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waiting {
+    /// A child to change (wait4, waitid).
+    Child(crate::calls::WaitFor),
+    /// The child of vfork to execute or end.
+    Vfork(Pid),
+    /// A futex to be woken.
+    Futex { woken: bool, until: Option<Instant> },
+    /// Any signal (pause, sigsuspend).
+    Signal,
+    /// One of these signals (sigtimedwait): where siginfo goes.
+    SignalOf { set: SigSet, info_to: u64, until: Option<Instant> },
+    /// A time (nanosleep): where what remains goes, and whether it is told.
+    Time { until: Instant, remains_to: u64 },
+    /// The other tasks of the process to end, before a new program.
+    Alone,
+    /// SIGCONT.
+    Continue,
+    /// The machine to look at a dying process.
+    Death,
+}
+
+impl Waiting {
+    /// When it ends by itself.
+    pub fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Futex { until, .. } | Self::SignalOf { until, .. } => *until,
+            Self::Time { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
+/// Who waits for a futex word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FutexWaiter {
+    pub key: FutexKey,
+    pub tid: Tid,
+    pub bits: u32,
+}
+
+/// What a futex word is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum FutexKey {
+    /// Memory of a space's own, by address.
+    Private(crate::mm::SpaceId, u64),
+    /// Shared memory, by object and offset.
+    Shared(crate::mm::FileId, u64),
+}
