@@ -120,10 +120,7 @@ impl Mm {
         for part in self.parts_showing(space, id, gone.clone()) {
             let (space, store) = self.both(space);
             let area = space.areas.find(part.start).expect("the part is of an area").clone();
-            let tables = Arc::clone(&space.tables);
-            let mut shootdown = tables.shootdown();
-            space.take_pages(&area, part, store, &mut shootdown);
-            shootdown.complete(&mut store.frames);
+            space.drop_pages(&area, part, store);
         }
     }
 

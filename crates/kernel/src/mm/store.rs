@@ -21,6 +21,8 @@ pub(crate) struct Store {
     pub zero: Pfn,
     /// The next family of anonymous pages.
     next_family: u64,
+    /// Below so many free frames the page cache is asked for some: each time it has none to give, only half as many.
+    floor: u32,
 }
 
 impl Store {
@@ -30,13 +32,18 @@ impl Store {
         let zero = frames.alloc_zeroed(0)?.into_pfn();
         let upper = UpperHalf::new(config.levels, &mut frames)?;
         let (objects, swap) = (Objects::default(), Swap::default());
-        Some(Self { frames, upper, objects, swap, config, zero, next_family: 0 })
+        Some(Self { frames, upper, objects, swap, config, zero, next_family: 0, floor: READY_FRAMES })
     }
 
     /// Makes room for a fault if RAM is almost full.
     pub fn make_ready(&mut self) {
-        if self.frames.free_frames() < READY_FRAMES {
+        let free = self.frames.free_frames();
+        if free >= READY_FRAMES {
+            self.floor = READY_FRAMES;
+        } else if free < self.floor {
             self.shrink(READY_FRAMES);
+            // With no frame left it is always asked, or memory would be out too early.
+            self.floor = (self.frames.free_frames() / 2).max(1);
         }
     }
 
