@@ -4,7 +4,10 @@
 //! may depend on either checker.
 #![forbid(unsafe_code)]
 
+mod flags;
+pub mod follow;
 pub mod fuzz;
 mod random;
+mod registers;
 
 pub use random::Random;

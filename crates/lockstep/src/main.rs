@@ -18,12 +18,15 @@ struct Checkers {
 enum Command {
     /// Compare single instructions and short sequences with the host's CPU.
     Fuzz(commands::fuzz::Options),
+    /// Run a program with the host's CPU doing the same instructions, and name the first that differs.
+    Lockstep(commands::lockstep::Options),
 }
 
 fn main() -> ExitCode {
     let Checkers { command } = Checkers::parse();
     let result = match command {
         Command::Fuzz(options) => commands::fuzz::run(&options),
+        Command::Lockstep(options) => commands::lockstep::run(&options),
     };
     result.unwrap_or_else(|error| {
         eprintln!("the host refuses: {error}");

@@ -4,16 +4,12 @@ use super::arena;
 use super::case::Case;
 use super::masks;
 use super::outcome::{Ending, Outcome};
-use super::state::ARITHMETIC_FLAGS;
+use crate::flags;
 use addr::{PAGE_BYTES, VirtAddr};
 use iced_x86::Mnemonic;
 
 /// How many bytes of memory are named at most.
 const MOST_BYTES_NAMED: usize = 4;
-/// TF: the host does not show it to a tracer.
-const TRAP_FLAG: u64 = 0x100;
-const GPR_NAMES: [&str; 16] =
-    ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// What differs between the host's outcome and ours; nothing if they agree.
 pub fn differences(case: &Case, host: &Outcome, ours: &Outcome) -> Vec<String> {
@@ -27,33 +23,8 @@ pub fn differences(case: &Case, host: &Outcome, ours: &Outcome) -> Vec<String> {
 }
 
 fn registers(case: &Case, host: &Outcome, ours: &Outcome, found: &mut Vec<String>) {
-    let (left, right) = (&host.registers, &ours.registers);
-    let mut check = |name: &str, left: u64, right: u64| {
-        if left != right {
-            found.push(format!("{name} {left:#x} on the host and {right:#x} here"));
-        }
-    };
-    for (index, name) in GPR_NAMES.iter().enumerate() {
-        check(name, left.gpr[index], right.gpr[index]);
-    }
-    check("rip", left.rip.get(), right.rip.get());
-    let mask = compared_flags(case, host) & !TRAP_FLAG;
-    check("rflags", left.rflags & mask, right.rflags & mask);
-    check("fs base", left.fs_base, right.fs_base);
-    check("gs base", left.gs_base, right.gs_base);
-    check("mxcsr", left.mxcsr.into(), right.mxcsr.into());
-    for (index, (left, right)) in left.ymm.iter().zip(&right.ymm).enumerate() {
-        if left != right {
-            found.push(format!("ymm{index} {left:x?} on the host and {right:x?} here"));
-        }
-    }
-    let (mut left, mut right) = (left.x87, right.x87);
-    left[masks::X87_POINTERS].fill(0);
-    right[masks::X87_POINTERS].fill(0);
-    if left != right {
-        let at = left.iter().zip(&right).position(|(left, right)| left != right).expect("they differ");
-        found.push(format!("x87 from byte {at}: {:x?} on the host and {:x?} here", &left[at..], &right[at..]));
-    }
+    let flags = compared_flags(case, host);
+    found.extend(crate::registers::differences(&host.registers, &ours.registers, flags).into_iter().map(|it| it.text));
 }
 
 /// All flags, less those that are undefined, and at a fault less those that are dead.
@@ -61,7 +32,7 @@ fn compared_flags(case: &Case, host: &Outcome) -> u64 {
     let undefined = masks::undefined_flags(case).at_end;
     match host.ending {
         Ending::Fault { .. } | Ending::Exception(_) => {
-            !undefined & (!ARITHMETIC_FLAGS | masks::live_flags(case, host.registers.rip))
+            !undefined & (!flags::ARITHMETIC | flags::live(&|rip| case.at(rip).copied(), host.registers.rip))
         }
         _ => !undefined,
     }

@@ -1,13 +1,9 @@
 //! Random register states: mostly ordinary, with the values where instructions change their minds.
 
 use super::arena::WINDOWS;
+use crate::flags;
 use crate::random::Random;
 use addr::{Gpr, PAGE_BYTES, Registers, VirtAddr};
-
-/// CF, PF, AF, ZF, SF and OF.
-pub const ARITHMETIC_FLAGS: u64 = 0x8d5;
-/// DF.
-pub const DIRECTION_FLAG: u64 = 0x400;
 
 /// A state to start at `rip` in.
 pub fn random_registers(random: &mut Random, rip: VirtAddr) -> Registers {
@@ -17,9 +13,9 @@ pub fn random_registers(random: &mut Random, rip: VirtAddr) -> Registers {
             *value = random_integer(random);
         }
     }
-    registers.rflags |= random.word() & ARITHMETIC_FLAGS;
+    registers.rflags |= random.word() & flags::ARITHMETIC;
     if random.percent(20) {
-        registers.rflags |= DIRECTION_FLAG;
+        registers.rflags |= flags::DIRECTION;
     }
     registers.fs_base = random_base(random);
     registers.gs_base = random_base(random);

@@ -1,0 +1,47 @@
+//! Programs in lockstep with the host's CPU, right and sabotaged.
+
+use addr::PAGE_BYTES;
+use engine::{Count, EngineConfig, Linking, Sabotage};
+use kernel::KernelConfig;
+use kernel::mm::{Aslr, MmConfig};
+use mmu::Memory;
+use pagewalk_lockstep::follow::{Program, Verdict, follow};
+use std::sync::mpsc::channel;
+use trace::Kinds;
+
+const RAM_BYTES: u64 = 256 << 20;
+
+fn follow_true(sabotage: Option<Sabotage>) -> Verdict {
+    let config = EngineConfig { count: Count::Yes, linking: Linking::Off, sabotage, ..EngineConfig::default() };
+    let kernel = KernelConfig { mm: MmConfig::default(), aslr: Aslr::Off, cpus: 1, seed: 0, events: Kinds::NONE };
+    let program = Program { path: b"/bin/true".to_vec(), arguments: vec![b"true".to_vec()], environment: Vec::new() };
+    let memory = Memory::new((RAM_BYTES / PAGE_BYTES) as u32).unwrap();
+    let (send, received) = channel();
+    let guest = move || {
+        host::guest_thread::own_files().unwrap();
+        send.send(follow(&program, &memory, config, kernel)).unwrap();
+    };
+    let thread = host::guest_thread::spawn("guest".to_string(), guest).unwrap();
+    let verdict = received.recv().expect("the guest thread answers");
+    thread.join().unwrap();
+    verdict.expect("the program is there and the host lets us")
+}
+
+#[test]
+fn a_dynamic_program_does_the_same_on_both_cpus() {
+    match follow_true(None) {
+        Verdict::Agreed(agreement, status) => {
+            assert_eq!(status, Some(kernel::Status::Exited(0)));
+            assert!(agreement.instructions > 10_000, "{agreement}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_wrong_translation_is_named() {
+    for sabotage in [Sabotage::FlagsNotRestored, Sabotage::RipRelativeOff, Sabotage::ReloadOmitted] {
+        let Verdict::Diverged(divergence) = follow_true(Some(sabotage)) else { panic!("{sabotage:?} is not seen") };
+        assert!(divergence.suspect.is_some(), "{sabotage:?}: {divergence}");
+    }
+}
