@@ -85,9 +85,11 @@ pub fn follow(
     let engine = Arc::new(Engine::new(Arc::clone(memory), config)?);
     let loaded = kernel.exec_first(&program.path, &program.arguments, &program.environment);
     let (tid, registers) = loaded.map_err(CannotFollow::Program)?;
-    let follower = Follower {
+    // Never dropped: a program that ends has closed all descriptors of its table, and those of the kernel and of the
+    // mirror are in the same one. The traced process dies with its tracing thread.
+    let mut follower = ManuallyDrop::new(Follower {
         cpu: Cpu::new(&engine),
-        mirror: ManuallyDrop::new(Mirror::new(memory)?),
+        mirror: Mirror::new(memory)?,
         interrupt: Interrupt::for_this_thread(),
         factory: InstructionInfoFactory::new(),
         decoded: HashMap::new(),
@@ -96,16 +98,14 @@ pub fn follow(
         kernel,
         tid,
         registers,
-    };
+    });
     Ok(follower.run()?)
 }
 
 struct Follower {
     kernel: Kernel,
     cpu: Cpu,
-    /// Never dropped: a program that ends has closed all descriptors of its table, those of the mirror among them. The
-    /// traced process dies with its tracing thread.
-    mirror: ManuallyDrop<Mirror>,
+    mirror: Mirror,
     interrupt: Interrupt,
     factory: InstructionInfoFactory,
     /// Instructions by address; emptied whenever the kernel may have changed code.
@@ -125,7 +125,7 @@ enum Next {
 }
 
 impl Follower {
-    fn run(mut self) -> io::Result<Verdict> {
+    fn run(&mut self) -> io::Result<Verdict> {
         let mut outcome = Outcome::Done;
         loop {
             match self.see_to(outcome) {
