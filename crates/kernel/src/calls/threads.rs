@@ -147,9 +147,23 @@ impl Kernel {
             }
             libc::PR_GET_KEEPCAPS | libc::PR_GET_SECCOMP | libc::PR_GET_NO_NEW_PRIVS | libc::PR_GET_TIMERSLACK => Ok(0),
             libc::PR_SET_NO_NEW_PRIVS | libc::PR_SET_KEEPCAPS | libc::PR_SET_TIMERSLACK => Ok(0),
-            libc::PR_SET_VMA | libc::PR_SET_THP_DISABLE | libc::PR_SET_PTRACER => Ok(0),
+            libc::PR_SET_VMA if value == 0 => self.name_areas(args),
+            libc::PR_SET_THP_DISABLE | libc::PR_SET_PTRACER => Ok(0),
             libc::PR_GET_THP_DISABLE => Ok(0),
             _ => Err(Errno::EINVAL),
         }
+    }
+    /// `PR_SET_VMA_ANON_NAME`, the only thing that PR_SET_VMA sets.
+    fn name_areas(&mut self, args: &Args) -> Result<u64, Errno> {
+        let space = self.space_of(args.tid);
+        let name = match args.at(4) {
+            0 => None,
+            // A name that does not end in time is one that cannot be.
+            at => match self.mm.read_cstr(space, VirtAddr::new(at), 80) {
+                Err(Errno::ENAMETOOLONG) => return Err(Errno::EINVAL),
+                name => Some(name?),
+            },
+        };
+        self.mm.name_areas(space, args.at(2), args.at(3), name.as_deref()).map(|()| 0)
     }
 }
