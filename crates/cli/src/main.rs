@@ -21,6 +21,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(commands::run::Run),
     Heap(commands::heap::Heap),
     Explain(explain::Options),
     Policies(policies::Options),
@@ -41,5 +42,6 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Heap(heap) => commands::heap::run(heap),
         Command::Explain(options) => explain::run(&options),
         Command::Policies(options) => policies::run(&options),
+        Command::Run(run) => commands::run::run(&run),
     }
 }

@@ -96,11 +96,15 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// A machine with three quarters of the host's free memory as RAM, one processor per host processor, and the
-    /// defaults everywhere else.
+    /// A machine with three quarters of the host's free memory as RAM, as many processors of the same kind as the
+    /// host, as far as pagewalk goes, and the defaults everywhere else.
     pub fn of_this_host() -> Self {
         Self {
             ram_bytes: default_ram_bytes(),
+            isa: match engine::Isa::of_host() {
+                engine::Isa::V2 => Isa::V2,
+                engine::Isa::V3 => Isa::V3,
+            },
             cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
             ..Self::default()
         }

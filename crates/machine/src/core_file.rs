@@ -32,8 +32,6 @@ const USER_SS: u64 = 0x2b;
 pub struct DeadProcess<'a> {
     /// Its number.
     pub pid: u32,
-    /// Its parent's.
-    pub parent: u32,
     /// The signal it died of.
     pub signal: i32,
     /// The signal's si_code.
@@ -41,9 +39,9 @@ pub struct DeadProcess<'a> {
     /// The signal's si_addr.
     pub addr: VirtAddr,
     /// The short name, as in /proc/PID/comm.
-    pub name: &'a str,
-    /// The arguments, separated by spaces.
-    pub arguments: &'a str,
+    pub name: &'a [u8],
+    /// The arguments, each with a zero byte behind it.
+    pub arguments: &'a [u8],
     /// The auxiliary vector, as the program got it.
     pub auxv: &'a [u8],
     /// Each thread, the one that died first.
@@ -160,7 +158,7 @@ fn prstatus(dead: &DeadProcess<'_>, tid: u32, registers: &Registers) -> Vec<u8> 
     let mut words = Words::default();
     words.u32(dead.signal as u32).u32(dead.code as u32).u32(0);
     words.u16(dead.signal as u16).u16(0).u64(0).u64(0);
-    words.u32(tid).u32(dead.parent).u32(dead.pid).u32(dead.pid);
+    words.u32(tid).u32(0).u32(dead.pid).u32(dead.pid);
     words.raw(&[0; 64]);
     for register in [R15, R14, R13, R12, Rbp, Rbx, R11, R10, R9, R8, Rax, Rcx, Rdx, Rsi, Rdi] {
         words.u64(registers.get(register));
@@ -178,8 +176,9 @@ fn prpsinfo(dead: &DeadProcess<'_>) -> Vec<u8> {
     let mut words = Words::default();
     words.raw(&[0, b'R', 0, 0]).u32(0).u64(0);
     words.u32(0).u32(0);
-    words.u32(dead.pid).u32(dead.parent).u32(dead.pid).u32(dead.pid);
-    words.text(dead.name, 16).text(dead.arguments, 80);
+    words.u32(dead.pid).u32(0).u32(dead.pid).u32(dead.pid);
+    let arguments: Vec<u8> = dead.arguments.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+    words.text(dead.name, 16).text(&arguments, 80);
     words.0
 }
 
@@ -241,8 +240,8 @@ impl Words {
     }
 
     /// A text in a field of so many bytes, cut so that a zero follows it.
-    fn text(&mut self, text: &str, field_bytes: usize) -> &mut Self {
-        let bytes = &text.as_bytes()[..text.len().min(field_bytes - 1)];
+    fn text(&mut self, text: &[u8], field_bytes: usize) -> &mut Self {
+        let bytes = &text[..text.len().min(field_bytes - 1)];
         self.raw(bytes).raw(&vec![0; field_bytes - bytes.len()])
     }
 
@@ -304,12 +303,11 @@ mod tests {
     fn dead<'a>(threads: &'a [(u32, Registers)], areas: &'a [AreaInfo]) -> DeadProcess<'a> {
         DeadProcess {
             pid: 2,
-            parent: 1,
             signal: libc::SIGSEGV,
             code: 1,
             addr: VirtAddr::new(0),
-            name: "segv",
-            arguments: "./segv",
+            name: b"segv",
+            arguments: b"./segv\0",
             auxv: &[],
             threads,
             areas,

@@ -1,19 +1,41 @@
 //! Puts the parts together: the run loop and the API that tests and the CLI use.
+//!
+//! A [`Machine`] is built from a [`MachineConfig`] and runs one [`Program`] with all that it starts:
+//! ```text
+//! Machine::run      first host thread: own descriptors, load the program
+//!   GuestThread     one host thread a guest thread: Cpu::run -> Exit -> Kernel -> Outcome
+//!     RunToken      one of them executes generated code at a time
+//!     Vcpus         lends it a CPU that knows its space
+//!   Voice           the thread that writes events and warnings
+//! Ended             the Report, the description of a death, the address space at the end
+//! ```
 #![forbid(unsafe_code)]
 
 mod config;
-pub mod core_file;
+mod core_file;
 mod crash;
+mod death;
+mod guest_thread;
+mod machine;
 mod manifest;
 mod program;
 mod report;
-pub mod token;
-pub mod vcpus;
+mod shared;
+mod tasks;
+mod token;
+mod vcpus;
 mod voice;
 
 pub use config::{Count, FileCache, Isa, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode};
-pub use crash::{Crash, Death, Place, signal_name};
+pub use crash::{Crash, CrashReport, Death, Place, signal_name};
+pub use host::outer_signals::die_of;
+pub use kernel::LoadError;
+pub use machine::{CannotRun, Ended, Machine, Maps, OuterSignals, Watch};
 pub use manifest::Manifest;
-pub use program::{Program, Unrunnable};
+pub use program::{NotFound, Program};
 pub use report::{ExitStatus, FaultCounts, MemoryUse, ProcessReport, REPORT_VERSION, Report};
-pub use voice::{EventLog, Format, Voice, Warnings};
+pub use trace::{Kind, Kinds};
+pub use voice::{EventLog, Format, Warnings};
+
+/// The number of a machine's first process.
+const FIRST_PID: u32 = 2;

@@ -24,7 +24,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Describes a run that is about to start.
+    /// Describes a run.
     ///
     /// # Errors
     /// The host's, when the program's file cannot be read.

@@ -101,9 +101,9 @@ impl std::ops::AddAssign for FaultCounts {
 /// Memory, in bytes except where a name says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct MemoryUse {
-    /// The most that frames of simulated RAM were in use at one time, page tables apart.
+    /// The most that one process had in RAM at one time.
     pub peak_resident_bytes: u64,
-    /// The most that page tables took at one time; a part of simulated RAM.
+    /// The most that the page tables of one process took at one time; a part of simulated RAM.
     pub peak_page_table_bytes: u64,
     /// The most areas that one address space had at one time.
     pub peak_areas: u64,
@@ -116,8 +116,6 @@ pub struct MemoryUse {
 pub struct ProcessReport {
     /// Its number in the guest.
     pub pid: u32,
-    /// The number of its parent.
-    pub parent: u32,
     /// The program it ran last.
     pub program: String,
     /// How it ended; `None` if it was still alive when the first process ended.

@@ -91,6 +91,13 @@ impl RunToken {
         TakenBack::Anew
     }
 
+    /// Makes a thread leave generated code, if it is the one that runs.
+    pub fn kick(&self, tid: u32) {
+        if self.state.load(Ordering::Acquire) as u32 == tid {
+            self.views.iter().for_each(|view| view.kick());
+        }
+    }
+
     fn wait(&self, tid: u32) {
         let me = Arc::new(Waiter::default());
         let mut queue = self.queue();

@@ -55,9 +55,15 @@ impl<C> Vcpus<C> {
         self.idle().push(vcpu);
     }
 
-    /// Does something to each idle CPU.
-    pub fn for_each_idle(&self, mut act: impl FnMut(&mut C)) {
-        self.idle().iter_mut().for_each(|vcpu| act(&mut vcpu.cpu));
+    /// Does something to each idle CPU that ran a space last.
+    pub fn for_each_idle(&self, space: u64, mut act: impl FnMut(&mut C)) {
+        let mut idle = self.idle();
+        idle.iter_mut().filter(|vcpu| vcpu.last_space == Some(space)).for_each(|vcpu| act(&mut vcpu.cpu));
+    }
+
+    /// Takes all of them out: the machine has ended.
+    pub fn take_all(&self) -> Vec<C> {
+        self.idle().drain(..).map(|vcpu| vcpu.cpu).collect()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Vcpu<C>>> {

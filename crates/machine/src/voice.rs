@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 use trace::{Event, Kind, Kinds, What};
@@ -37,7 +38,7 @@ pub struct Voice {
     kinds: Kinds,
     started: Instant,
     lines: SyncSender<Line>,
-    writer: JoinHandle<()>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 enum Line {
@@ -66,7 +67,7 @@ impl Voice {
             }
             events.iter_mut().for_each(EventWriter::flush);
         })?;
-        Ok(Self { kinds, started: Instant::now(), lines, writer })
+        Ok(Self { kinds, started: Instant::now(), lines, writer: Mutex::new(Some(writer)) })
     }
 
     /// Whether events of a kind are wanted at all; asked before the trouble of making one.
@@ -92,11 +93,14 @@ impl Voice {
         self.say(Line::Warning(sentence.into()));
     }
 
-    /// Waits until everything has been written.
-    pub fn finish(self) {
-        self.say(Line::End);
-        // A panic of the writer has been printed already, and nothing of the guest's depends on it.
-        let _ = self.writer.join();
+    /// Waits until everything that was said is written; nothing is written after that.
+    pub fn finish(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            self.say(Line::End);
+            // A panic of the writer has been printed already, and nothing of the guest's depends on it.
+            let _ = writer.join();
+        }
     }
 
     fn say(&self, line: Line) {
@@ -149,7 +153,7 @@ impl EventWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use trace::Switch;
 
     #[derive(Clone, Default)]

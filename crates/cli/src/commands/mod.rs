@@ -3,3 +3,4 @@
 pub mod explain;
 pub mod heap;
 pub mod policies;
+pub mod run;

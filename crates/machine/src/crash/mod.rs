@@ -13,6 +13,7 @@ use kernel::mm::AreaInfo;
 use object_file::{FrameRegisters, ObjectFile, RETURN_ADDRESS, RSP, Source};
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Callers that a backtrace names at most.
 const MAX_CALLERS: usize = 32;
@@ -42,6 +43,15 @@ pub struct Place {
     pub object: String,
     /// What the source calls it.
     source: Source,
+}
+
+/// A death as the report has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CrashReport {
+    /// The description, several lines.
+    pub text: String,
+    /// The core file, if one was written.
+    pub core: Option<PathBuf>,
 }
 
 /// A death, described.

@@ -1,0 +1,41 @@
+//! Programs of our own, compiled at test time, and run both natively and under pagewalk.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Compiles `tests/programs/NAME.c` into a directory.
+pub fn compile(name: &str, directory: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs").join(format!("{name}.c"));
+    let program = directory.join(name);
+    let status = Command::new("cc").args(["-g", "-O1", "-Wall", "-o"]).arg(&program).arg(source).status();
+    assert!(status.expect("there is a C compiler").success(), "{name}.c compiles");
+    program
+}
+
+/// `pagewalk run` with options.
+pub fn pagewalk(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pagewalk"));
+    command.arg("run").args(options);
+    command
+}
+
+/// What a program prints natively, addresses not random.
+pub fn natively(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().expect("the program runs natively")
+}
+
+/// What a program prints under pagewalk.
+pub fn under_pagewalk(options: &[&str], program: &Path, arguments: &[&str]) -> Output {
+    pagewalk(options).arg(program).args(arguments).output().expect("pagewalk runs")
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the program prints text")
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("pagewalk prints text")
+}

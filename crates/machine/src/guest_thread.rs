@@ -1,0 +1,281 @@
+//! A guest thread: a host thread that runs generated code and asks the kernel, in turn.
+//!
+//! ```text
+//! before_user -> Cpu::run -> Exit -> kernel -> Outcome --Done--> before_user ...
+//!                                        ^         |
+//!                                        '-finish--+--HostCall--> the host, without the token
+//!                                        '-resume--+--Wait------> asleep, without the token
+//! ```
+//! Whatever calls the kernel on behalf of a guest thread holds the run token: no other thread executes generated code
+//! while page tables change.
+
+use crate::death::{self, LastFault};
+use crate::shared::Shared;
+use crate::tasks::Sleeper;
+use addr::{Gpr, Registers};
+use engine::{Budget, Cpu, Exception, Exit, Fault};
+use kernel::mm::SpaceId;
+use kernel::{Files, HostCall, Outcome, Spawn, Tid, Trap};
+use mmu::Tables;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use trace::{Kind, Switch, What};
+
+/// A guest thread on its host thread.
+pub struct GuestThread {
+    pub shared: Arc<Shared>,
+    pub tid: Tid,
+    pub pid: u32,
+    pub registers: Registers,
+    pub sleeper: Arc<Sleeper>,
+    /// What its last signal may be about.
+    pub last_fault: Option<LastFault>,
+    /// The space that it ran in last.
+    ran: Option<(SpaceId, Arc<Tables>)>,
+}
+
+impl GuestThread {
+    /// A guest thread on the calling host thread.
+    pub fn new(shared: &Arc<Shared>, tid: Tid, registers: Registers) -> Self {
+        let sleeper = Sleeper::for_this_thread();
+        shared.tasks.enter(tid.get(), &sleeper);
+        let pid = shared.with_kernel(|kernel| kernel.pid_of(tid)).get();
+        Self { shared: Arc::clone(shared), tid, pid, registers, sleeper, last_fault: None, ran: None }
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) {
+        let tid = self.tid.get();
+        self.shared.token.take(tid);
+        self.note_areas();
+        let mut outcome = Outcome::Done;
+        while let Some(next) = self.go_on(outcome) {
+            outcome = next;
+        }
+        self.shared.token.give(tid);
+        self.shared.tasks.leave(tid);
+    }
+
+    /// Does what the kernel said; `None` when the thread has ended.
+    fn go_on(&mut self, outcome: Outcome) -> Option<Outcome> {
+        match outcome {
+            Outcome::Done => Some(self.run_user()),
+            Outcome::Exec => {
+                self.forget_space();
+                self.note_areas();
+                Some(Outcome::Done)
+            }
+            Outcome::HostCall(call) => Some(self.ask_host(call)),
+            Outcome::Wait(wait) => {
+                self.shared.token.give(self.tid.get());
+                self.sleeper.sleep(wait.until);
+                self.shared.token.take(self.tid.get());
+                Some(self.resume())
+            }
+            Outcome::Spawn(spawn) => {
+                self.spawn(spawn);
+                Some(self.resume())
+            }
+            Outcome::Dying(dying) => {
+                death::describe(self, dying);
+                Some(self.resume())
+            }
+            Outcome::Exit => {
+                self.forget_space();
+                None
+            }
+        }
+    }
+
+    fn resume(&mut self) -> Outcome {
+        let Self { shared, tid, registers, .. } = self;
+        shared.with_kernel(|kernel| kernel.resume(*tid, registers))
+    }
+
+    fn ask_host(&mut self, mut call: HostCall) -> Outcome {
+        let Self { shared, tid, registers, sleeper, .. } = self;
+        let mark = shared.token.enter_host(tid.get());
+        let result = call.call.perform(sleeper.interrupt());
+        shared.token.take_back(mark);
+        shared.with_kernel(|kernel| kernel.finish(*tid, registers, call, result))
+    }
+
+    /// Lets the kernel prepare the thread, runs it, and tells the kernel why it stopped.
+    fn run_user(&mut self) -> Outcome {
+        self.sleeper.clear();
+        let Self { shared, tid, registers, .. } = self;
+        let (outcome, ready) = shared.with_kernel(|kernel| {
+            let outcome = kernel.before_user(*tid, registers);
+            let runs = matches!(outcome, Outcome::Done);
+            (outcome, runs.then(|| (kernel.space_of(*tid), kernel.tables(*tid))))
+        });
+        let Some((space, tables)) = ready else { return outcome };
+        let (mut vcpu, turned) = shared.vcpus.borrow(tables.id(), tid.get());
+        if let Some(turned) = turned {
+            let switch = Switch { cpu: vcpu.number, from_tid: turned.from_tid };
+            shared.voice.event(self.pid, tid.get(), What::Switch(switch));
+        }
+        let left = loop {
+            match vcpu.cpu.run(&mut self.registers, &tables, Budget::Unlimited) {
+                Exit::Fault(fault) => match self.resolve(fault) {
+                    Outcome::Done => {}
+                    outcome => break Err(outcome),
+                },
+                exit => break Ok(exit),
+            }
+        };
+        self.shared.vcpus.give_back(vcpu);
+        self.ran = Some((space, tables));
+        match left {
+            Err(outcome) => outcome,
+            Ok(exit) => self.tell(exit, space),
+        }
+    }
+
+    /// Lets the kernel resolve a fault, and prepare the thread again.
+    fn resolve(&mut self, fault: Fault) -> Outcome {
+        self.last_fault = Some(LastFault { addr: fault.addr, access: fault.access });
+        self.sleeper.clear();
+        let Self { shared, tid, registers, .. } = self;
+        shared.with_kernel(|kernel| match kernel.fault(*tid, registers, fault.addr, fault.refusal) {
+            Outcome::Done => kernel.before_user(*tid, registers),
+            outcome => outcome,
+        })
+    }
+
+    /// Tells the kernel why the thread left its program.
+    fn tell(&mut self, exit: Exit, space: SpaceId) -> Outcome {
+        match exit {
+            Exit::Syscall => self.system_call(),
+            Exit::Fault(fault) => self.resolve(fault),
+            Exit::Exception(exception) => self.exception(exception),
+            Exit::Kicked | Exit::Budget => {
+                self.shared.token.pass(self.tid.get());
+                Outcome::Done
+            }
+            Exit::Chaos(page) => {
+                self.shared.with_kernel(|kernel| kernel.mm_mut().evict(space, page));
+                Outcome::Done
+            }
+        }
+    }
+
+    fn system_call(&mut self) -> Outcome {
+        if self.ends_first_process() {
+            self.keep_maps();
+        }
+        let number = self.registers.get(Gpr::Rax) as i64;
+        let Self { shared, tid, registers, .. } = self;
+        let outcome = shared.with_kernel(|kernel| kernel.syscall(*tid, registers));
+        if matches!(outcome, Outcome::Done) && CHANGE_AREAS.contains(&number) {
+            self.note_areas();
+        }
+        outcome
+    }
+
+    fn exception(&mut self, exception: Exception) -> Outcome {
+        let Self { shared, tid, registers, .. } = self;
+        if exception == Exception::InvalidOpcode(engine::Opcode::Avx512) {
+            shared
+                .voice
+                .warn("the program executed an AVX-512 instruction, which the machine's processor does not have");
+        }
+        shared.with_kernel(|kernel| kernel.exception(*tid, registers, trap_of(exception)))
+    }
+
+    /// Starts the host thread of a new guest thread. The parent is held still until the child stands in the descriptor
+    /// table that it shall have, as fork(2) has it.
+    fn spawn(&mut self, spawn: Spawn) {
+        let shared = Arc::clone(&self.shared);
+        let (own, new) = shared.with_kernel(|kernel| (kernel.tables(self.tid), kernel.tables(spawn.tid)));
+        if own.id() != new.id() {
+            shared.engine.share_code(&own, &new);
+        }
+        let (ready, is_ready) = sync_channel(1);
+        let tid = spawn.tid;
+        let thread = host::guest_thread::spawn(format!("guest {tid}"), move || {
+            let files = match spawn.files {
+                Files::Copied => host::guest_thread::own_files(),
+                Files::Shared => Ok(()),
+            };
+            let thread = GuestThread::new(&shared, spawn.tid, *spawn.registers);
+            let is_alone = files.is_ok();
+            // The parent waits for exactly this message.
+            ready.send(files).expect("the parent waits");
+            if is_alone {
+                thread.run();
+            }
+        });
+        let thread = thread.expect("the host has another thread");
+        let files: io::Result<()> = is_ready.recv().expect("a new thread says that it is ready");
+        files.expect("the host copies a descriptor table");
+        self.shared.tasks.keep(thread);
+    }
+
+    /// Whether the call that the registers are about to make ends the first process.
+    fn ends_first_process(&self) -> bool {
+        let number = self.registers.get(Gpr::Rax) as i64;
+        self.shared.keeps_maps()
+            && self.pid == crate::FIRST_PID
+            && match number {
+                libc::SYS_exit_group => true,
+                libc::SYS_exit => self.shared.with_kernel(|kernel| kernel.siblings(self.tid).len() == 1),
+                _ => false,
+            }
+    }
+
+    /// Keeps the address space as it is now for the report.
+    pub fn keep_maps(&self) {
+        let maps = self.shared.with_kernel(|kernel| kernel.mm().maps_text(kernel.space_of(self.tid)));
+        self.shared.end().maps = Some(maps);
+    }
+
+    /// Makes the CPUs forget the space that the thread has left, if nobody is in it any more.
+    fn forget_space(&mut self) {
+        if let Some((space, tables)) = self.ran.take()
+            && !self.shared.with_kernel(|kernel| kernel.mm().is_live(space))
+        {
+            self.shared.vcpus.for_each_idle(tables.id(), Cpu::detach);
+        }
+    }
+
+    /// Says how the address space differs from what it was.
+    fn note_areas(&self) {
+        if self.shared.voice.wants(Kind::Areas) {
+            let changes = self.shared.with_kernel(|kernel| {
+                let space = kernel.space_of(self.tid);
+                kernel.mm_mut().area_changes(space)
+            });
+            for change in changes {
+                self.shared.voice.event(self.pid, self.tid.get(), What::Area(change));
+            }
+        }
+    }
+}
+
+/// Calls that change areas.
+const CHANGE_AREAS: [i64; 9] = [
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_mlock,
+    libc::SYS_munlock,
+    libc::SYS_prctl,
+];
+
+fn trap_of(exception: Exception) -> Trap {
+    match exception {
+        Exception::DivideError => Trap::DivideError,
+        Exception::Breakpoint => Trap::Breakpoint,
+        Exception::Debug => Trap::Debug,
+        Exception::InvalidOpcode(_) => Trap::InvalidOpcode,
+        Exception::GeneralProtection => Trap::GeneralProtection,
+        Exception::X87(_) => Trap::X87,
+        Exception::Simd(_) => Trap::Simd,
+        Exception::AlignmentCheck => Trap::AlignmentCheck,
+    }
+}

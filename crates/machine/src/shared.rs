@@ -1,0 +1,162 @@
+//! What the threads of one machine share, and the one door to the kernel.
+//!
+//! Locks, in the order in which they are taken: the run token, the kernel, then each of the others alone.
+
+use crate::Maps;
+use crate::crash::CrashReport;
+use crate::tasks::Tasks;
+use crate::token::RunToken;
+use crate::vcpus::Vcpus;
+use crate::voice::Voice;
+use engine::{Cpu, Engine};
+use kernel::{Kernel, Tid};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Virtual CPUs of a machine. One thread runs at a time; the others keep what they know of other spaces.
+const VCPUS: usize = 4;
+
+/// Everything that the threads of a machine share.
+pub struct Shared {
+    pub engine: Arc<Engine>,
+    pub token: RunToken,
+    pub vcpus: Vcpus<Cpu>,
+    pub tasks: Tasks,
+    pub voice: Voice,
+    end: Mutex<End>,
+    maps: Maps,
+    kernel: Mutex<Option<Kernel>>,
+    next_timer: Mutex<Timer>,
+    timer_changed: Condvar,
+}
+
+/// What is kept of the first process's end for the report.
+#[derive(Default)]
+pub struct End {
+    /// The death, described, if it was one.
+    pub crash: Option<CrashReport>,
+    /// Its address space, if it is wanted.
+    pub maps: Option<String>,
+}
+
+/// When the next guest timer ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    None,
+    At(Instant),
+    /// The machine has ended.
+    Over,
+}
+
+impl Shared {
+    /// A machine that has not begun.
+    pub fn new(engine: Arc<Engine>, kernel: Kernel, voice: Voice, maps: Maps) -> Self {
+        let cpus: Vec<Cpu> = (0..VCPUS).map(|_| Cpu::new(&engine)).collect();
+        Self {
+            token: RunToken::new(cpus.iter().map(|cpu| Arc::clone(cpu.view())).collect()),
+            vcpus: Vcpus::new(cpus),
+            engine,
+            tasks: Tasks::default(),
+            voice,
+            end: Mutex::default(),
+            maps,
+            kernel: Mutex::new(Some(kernel)),
+            next_timer: Mutex::new(Timer::None),
+            timer_changed: Condvar::new(),
+        }
+    }
+
+    /// Does something in the kernel, and then what the kernel asks of the machine: wakes, events, warnings, timers.
+    pub fn with_kernel<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> R {
+        let mut guard = self.kernel_lock();
+        let kernel = guard.as_mut().expect("the kernel lives as long as the machine runs");
+        let answer = act(kernel);
+        let notices = kernel.take_notices();
+        let events = if self.voice.wants_any() { kernel.take_events() } else { Vec::new() };
+        let missing = kernel.take_missing_calls();
+        let timer = kernel.next_timer();
+        drop(guard);
+        self.set_timer(timer.map_or(Timer::None, Timer::At));
+        for tid in notices {
+            self.notice(tid);
+        }
+        for event in events {
+            self.voice.event(event.pid.get(), event.tid.get(), event.what);
+        }
+        for name in missing {
+            self.voice.warn(format!("the system call {name} is missing and answers ENOSYS"));
+        }
+        answer
+    }
+
+    /// Brings a guest thread to the kernel.
+    fn notice(&self, tid: Tid) {
+        self.tasks.notice(tid.get());
+        self.token.kick(tid.get());
+    }
+
+    /// Takes the kernel out when the machine has ended.
+    pub fn take_kernel(&self) -> Option<Kernel> {
+        self.kernel_lock().take()
+    }
+
+    /// Sends the signals of guest timers when they end; returns when the machine has ended.
+    pub fn serve_timers(&self) {
+        loop {
+            let mut timer = self.timer();
+            let due = match *timer {
+                Timer::Over => return,
+                Timer::None => {
+                    drop(self.timer_changed.wait(timer).unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+                Timer::At(at) => at,
+            };
+            let left = due.saturating_duration_since(Instant::now());
+            if left > Duration::ZERO {
+                drop(self.timer_changed.wait_timeout(timer, left).unwrap_or_else(PoisonError::into_inner));
+                continue;
+            }
+            *timer = Timer::None;
+            drop(timer);
+            self.with_kernel(Kernel::expire_timers);
+        }
+    }
+
+    /// Ends [`Shared::serve_timers`].
+    pub fn end_timers(&self) {
+        *self.timer() = Timer::Over;
+        self.timer_changed.notify_all();
+    }
+
+    /// Whether the first process's address space is kept at its end.
+    pub fn keeps_maps(&self) -> bool {
+        self.maps == Maps::Kept
+    }
+
+    /// A signal that pagewalk got and that is meant for the guest.
+    pub fn outer_signal(&self, signal: i32) {
+        self.with_kernel(|kernel| kernel.host_signal(signal));
+    }
+
+    /// What is known of the end.
+    pub fn end(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_timer(&self, next: Timer) {
+        let mut timer = self.timer();
+        if *timer != next && *timer != Timer::Over {
+            *timer = next;
+            self.timer_changed.notify_all();
+        }
+    }
+
+    fn timer(&self) -> MutexGuard<'_, Timer> {
+        self.next_timer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kernel_lock(&self) -> MutexGuard<'_, Option<Kernel>> {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

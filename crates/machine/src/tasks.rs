@@ -1,0 +1,133 @@
+//! How guest threads sleep and are woken: the meeting place of the host threads of one machine.
+
+use host::call::Interrupt;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// One guest thread, as the others reach it.
+pub struct Sleeper {
+    interrupt: Interrupt,
+    noticed: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Sleeper {
+    /// For the calling thread.
+    pub fn for_this_thread() -> Arc<Self> {
+        Arc::new(Self { interrupt: Interrupt::for_this_thread(), noticed: Mutex::new(false), wake: Condvar::new() })
+    }
+
+    /// What ends its host calls.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// Brings the thread to the kernel: out of its sleep or its host call.
+    pub fn notice(&self) {
+        *self.noticed() = true;
+        self.wake.notify_one();
+        self.interrupt.raise();
+    }
+
+    /// Forgets notices. The thread itself calls this before it looks at what it was noticed for.
+    pub fn clear(&self) {
+        *self.noticed() = false;
+        self.interrupt.clear();
+    }
+
+    /// Sleeps until a notice, or until a time.
+    pub fn sleep(&self, until: Option<Instant>) {
+        let mut noticed = self.noticed();
+        while !*noticed {
+            noticed = match until {
+                None => self.wake.wait(noticed).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.wake.wait_timeout(noticed, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        *noticed = false;
+    }
+
+    fn noticed(&self) -> MutexGuard<'_, bool> {
+        self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All guest threads of a machine.
+#[derive(Default)]
+pub struct Tasks {
+    sleepers: Mutex<HashMap<u32, Arc<Sleeper>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Tasks {
+    /// A guest thread begins.
+    pub fn enter(&self, tid: u32, sleeper: &Arc<Sleeper>) {
+        self.sleepers().insert(tid, Arc::clone(sleeper));
+    }
+
+    /// A guest thread ends.
+    pub fn leave(&self, tid: u32) {
+        self.sleepers().remove(&tid);
+    }
+
+    /// Brings a guest thread to the kernel. One that has not begun yet looks at the kernel when it begins.
+    pub fn notice(&self, tid: u32) {
+        let sleeper = self.sleepers().get(&tid).cloned();
+        if let Some(sleeper) = sleeper {
+            sleeper.notice();
+        }
+    }
+
+    /// Keeps the host thread of a guest thread until [`Tasks::join_all`].
+    pub fn keep(&self, thread: JoinHandle<()>) {
+        let mut threads = self.threads();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    /// Waits until every guest thread has ended, those included that begin meanwhile.
+    ///
+    /// # Panics
+    /// When one of them panicked.
+    pub fn join_all(&self) {
+        loop {
+            let Some(thread) = self.threads().pop() else { return };
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, HashMap<u32, Arc<Sleeper>>> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_notice_before_the_sleep_is_not_lost() {
+        let sleeper = Sleeper::for_this_thread();
+        sleeper.notice();
+        sleeper.sleep(None);
+        let start = Instant::now();
+        sleeper.sleep(Some(start + Duration::from_millis(5)));
+        assert!(start.elapsed() >= Duration::from_millis(5));
+        sleeper.clear();
+    }
+}
