@@ -41,8 +41,8 @@ pub fn story(story: &Story) -> String {
     let (width, height) = (canvas.right + MARGIN, canvas.y + MARGIN);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
-         <style>text{{font:13px monospace;dominant-baseline:middle;fill:#222}}.title{{font-weight:bold;font-size:15px}}\
-         .step{{font-weight:bold}}.name{{fill:#06c}}rect{{fill:#fff;stroke:#888}}.marked{{fill:#dfd}}.bits{{fill:#eef}}</style>\n\
+         <style>text{{font:13px monospace;dominant-baseline:middle;fill:#222}}.title,.step{{font-weight:bold}}\
+         text.name{{fill:#06c}}rect{{fill:#fff;stroke:#888}}rect.name{{fill:#eee}}rect.marked{{fill:#dfd}}rect.bits{{fill:#eef}}</style>\n\
          <rect width=\"100%\" height=\"100%\" stroke=\"none\"/>\n{}</svg>\n",
         canvas.shapes
     )
@@ -67,6 +67,9 @@ impl Canvas {
 
     /// Names over a row of boxes of bits over values.
     fn bits(&mut self, fields: &[Field]) {
+        if fields.is_empty() {
+            return;
+        }
         let mut x = 2 * MARGIN;
         let top = self.y;
         for field in fields {

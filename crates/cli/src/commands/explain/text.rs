@@ -46,6 +46,9 @@ pub fn step(story: &Story, number: usize, ink: Ink) -> String {
 
 /// Each field as its name, its bits and its value, under each other.
 fn bits(fields: &[Field], ink: Ink) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
     let mut lines = ["   ".to_string(), "   ".to_string(), "   ".to_string()];
     for field in fields {
         let digits: String =

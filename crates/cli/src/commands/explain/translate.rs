@@ -76,19 +76,21 @@ impl Walkthrough<'_> {
                 format!("{} / {} = page {page}, remainder: offset {offset}", self.addr.get(), geometry.page_bytes());
             return self.steps.push(step.line(line));
         }
-        let mut fields = Vec::new();
-        if geometry.contains(self.addr) {
-            self.answer.vpn = Some(geometry.page_number(self.addr));
-            for level in (1..=geometry.level_count()).rev() {
-                let name = if geometry.level_count() == 1 {
-                    "VPN".to_string()
-                } else {
-                    format!("VPN{}", geometry.level_count() + 1 - level)
-                };
-                fields.push(Field::new(name, geometry.table_entries(level).ilog2(), geometry.index(self.addr, level)));
-            }
-            fields.push(Field::new("VPO", geometry.page_bytes().ilog2(), geometry.offset(self.addr, 1)));
+        if !geometry.contains(self.addr) {
+            let line = format!("An address of this machine has {} bits.", geometry.virtual_bits());
+            return self.steps.push(step.line(line));
         }
+        self.answer.vpn = Some(geometry.page_number(self.addr));
+        let mut fields = Vec::new();
+        for level in (1..=geometry.level_count()).rev() {
+            let name = if geometry.level_count() == 1 {
+                "VPN".to_string()
+            } else {
+                format!("VPN{}", geometry.level_count() + 1 - level)
+            };
+            fields.push(Field::new(name, geometry.table_entries(level).ilog2(), geometry.index(self.addr, level)));
+        }
+        fields.push(Field::new("VPO", geometry.page_bytes().ilog2(), geometry.offset(self.addr, 1)));
         self.steps.push(step.bits(fields));
     }
 
@@ -130,7 +132,7 @@ impl Walkthrough<'_> {
                 match entry {
                     Some((page_here, entry)) => {
                         let row = vec![way.to_string(), hex(page_here / sets), hex(entry.frame), "1".into()];
-                        if page_here == page { table.push_marked(row) } else { table.push(row) }
+                        if page_here == self.addr.get() / size { table.push_marked(row) } else { table.push(row) }
                     }
                     None => {
                         let tag = (number == 0).then(|| self.system.invalid_tags.get(&(set, way))).flatten();
@@ -151,10 +153,28 @@ impl Walkthrough<'_> {
             Some((level, entry)) => format!("The MMU looks in the TLB: a hit at level {level}, PPN {:#x}", entry.frame),
             None => "The MMU looks in the TLB: a miss".to_string(),
         };
+        let step = Step::new(title);
+        let step = if self.system.geometry.is_binary() { step.bits(self.tlb_bits()) } else { step };
         // Large sets would fill the screen.
         let shown = tables.into_iter().filter(|table| table.rows.len() <= 16);
-        self.steps.push(shown.fold(Step::new(title), Step::table));
+        self.steps.push(shown.fold(step, Step::table));
         found.map(|(_, entry)| entry)
+    }
+
+    /// The page number as the first TLB cuts it.
+    fn tlb_bits(&self) -> Vec<Field> {
+        let (Some(index), Some(tag)) = (self.answer.tlbi, self.answer.tlbt) else { return Vec::new() };
+        let geometry = &self.system.geometry;
+        let first = self.serving().first().and_then(|&(number, _)| self.system.tlbs.structures().nth(number));
+        let Some(sets) = first.map(|structure| structure.shape.sets).filter(|sets| sets.is_power_of_two()) else {
+            return Vec::new();
+        };
+        let offset_bits = geometry.page_bytes().ilog2();
+        let tag_bits = geometry.virtual_bits() - offset_bits - sets.ilog2();
+        let offset = Field::new("VPO", offset_bits, geometry.offset(self.addr, 1));
+        let mut fields = vec![Field::new("TLBT", tag_bits, tag), Field::new("TLBI", sets.ilog2(), index), offset];
+        fields.retain(|field| field.bits > 0);
+        fields
     }
 
     /// A TLB entry carries its page's rights; they are those of the page table as long as that has an entry.
@@ -263,7 +283,7 @@ impl Walkthrough<'_> {
         match self.system.file.absent_pages {
             AbsentPages::Fault if is_absent => {
                 self.steps.push(step.line(
-                    "A page that does not belong to the program: SIGSEGV. Else it is on disk, and the handler goes on.",
+                    "If the page does not belong to the program: SIGSEGV. If it is on disk, the kernel would do what follows.",
                 ));
                 for title in [
                     "The handler chooses a victim and, if that page was modified, writes it to disk",
