@@ -32,7 +32,7 @@ pub fn undefined_flags(case: &Case) -> Undefined {
         here = here & !flags::kills(instruction) | undefined;
         if instruction.flow_control() != FlowControl::Next {
             at_next_part |= here;
-            if is_indirect_branch(instruction) {
+            if is_indirect_branch(instruction) || instruction.flow_control() == FlowControl::Exception {
                 found.at_end |= here;
             }
         }
