@@ -116,6 +116,7 @@ impl Walkthrough<'_> {
         }
         let size = self.system.geometry.page_bytes();
         let page = self.system.geometry.page_number(self.addr);
+        let pages = self.system.geometry.virtual_bytes() / size;
         let mut tables = Vec::new();
         for &(number, level) in &serving {
             let (set, ways) = self.system.tlbs.set(number, self.addr, size);
@@ -131,7 +132,7 @@ impl Walkthrough<'_> {
             for (way, entry) in ways.into_iter().enumerate() {
                 match entry {
                     Some((page_here, entry)) => {
-                        let row = vec![way.to_string(), hex(page_here / sets), hex(entry.frame), "1".into()];
+                        let row = vec![way.to_string(), hex(page_here % pages / sets), hex(entry.frame), "1".into()];
                         if page_here == self.addr.get() / size { table.push_marked(row) } else { table.push(row) }
                     }
                     None => {
