@@ -107,3 +107,14 @@ fn signals_from_outside_reach_the_guest() {
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(5));
 }
+
+/// Ctrl-Z and `fg`: pagewalk stops with its program and goes on with it.
+#[test]
+fn a_stop_stops_pagewalk_until_it_is_continued() {
+    let pagewalk = env!("CARGO_BIN_EXE_pagewalk");
+    let script = format!(
+        "set -m; {pagewalk} run --quiet sh -c 'kill -TSTP $$; echo went on'; echo stopped with $?; fg >/dev/null"
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(stdout(&output), "stopped with 147\nwent on\n", "{}", stderr(&output));
+}

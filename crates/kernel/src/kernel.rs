@@ -201,6 +201,11 @@ impl Kernel {
         self.ended.iter().find(|summary| summary.pid.0 == FIRST_PID).and_then(|summary| summary.status)
     }
 
+    /// Whether a task's process is stopped, as by SIGTSTP.
+    pub fn is_stopped(&self, tid: Tid) -> bool {
+        self.process_of_ref(tid).state == State::Stopped
+    }
+
     /// How many tasks there are.
     pub fn live_tasks(&self) -> usize {
         self.tasks.len()

@@ -68,6 +68,7 @@ impl GuestThread {
             }
             Outcome::HostCall(call) => Some(self.ask_host(call)),
             Outcome::Wait(wait) => {
+                self.stop_with_first_process();
                 self.shared.token.give(self.tid.get());
                 self.sleeper.sleep(wait.until);
                 self.shared.token.take(self.tid.get());
@@ -211,6 +212,15 @@ impl GuestThread {
         let files: io::Result<()> = is_ready.recv().expect("a new thread says that it is ready");
         files.expect("the host copies a descriptor table");
         self.shared.tasks.keep(thread);
+    }
+
+    /// If the first process was stopped, pagewalk stops too, so that the shell gets its terminal back. The shell then
+    /// continues pagewalk, and its SIGCONT is forwarded.
+    fn stop_with_first_process(&self) {
+        let is_watched = self.pid == crate::FIRST_PID && self.shared.forwards_signals();
+        if is_watched && self.shared.with_kernel(|kernel| kernel.is_stopped(self.tid)) {
+            host::outer_signals::stop_self();
+        }
     }
 
     /// Whether the call that the registers are about to make ends the first process.

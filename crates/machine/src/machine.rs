@@ -120,7 +120,7 @@ impl Machine {
         let voice = Voice::start(watch.events, watch.warnings)?;
         let kernel = Kernel::new(&self.memory, kernel_config(&self.config, kinds))?;
         let frames_before = kernel.mm().frames_in_use();
-        let shared = Arc::new(Shared::new(Arc::clone(&self.engine), kernel, voice, watch.maps));
+        let shared = Arc::new(Shared::new(Arc::clone(&self.engine), kernel, voice, watch.maps, watch.outer_signals));
         if held.is_some() {
             forward_signals(&Arc::downgrade(&shared))?;
         }

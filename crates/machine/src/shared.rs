@@ -2,12 +2,12 @@
 //!
 //! Locks, in the order in which they are taken: the run token, the kernel, then each of the others alone.
 
-use crate::Maps;
 use crate::crash::CrashReport;
 use crate::tasks::Tasks;
 use crate::token::RunToken;
 use crate::vcpus::Vcpus;
 use crate::voice::Voice;
+use crate::{Maps, OuterSignals};
 use engine::{Cpu, Engine};
 use kernel::{Kernel, Tid};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,7 @@ pub struct Shared {
     pub voice: Voice,
     end: Mutex<End>,
     maps: Maps,
+    outer_signals: OuterSignals,
     kernel: Mutex<Option<Kernel>>,
     next_timer: Mutex<Timer>,
     timer_changed: Condvar,
@@ -50,7 +51,7 @@ enum Timer {
 
 impl Shared {
     /// A machine that has not begun.
-    pub fn new(engine: Arc<Engine>, kernel: Kernel, voice: Voice, maps: Maps) -> Self {
+    pub fn new(engine: Arc<Engine>, kernel: Kernel, voice: Voice, maps: Maps, outer_signals: OuterSignals) -> Self {
         let cpus: Vec<Cpu> = (0..VCPUS).map(|_| Cpu::new(&engine)).collect();
         Self {
             token: RunToken::new(cpus.iter().map(|cpu| Arc::clone(cpu.view())).collect()),
@@ -60,6 +61,7 @@ impl Shared {
             voice,
             end: Mutex::default(),
             maps,
+            outer_signals,
             kernel: Mutex::new(Some(kernel)),
             next_timer: Mutex::new(Timer::None),
             timer_changed: Condvar::new(),
@@ -132,6 +134,11 @@ impl Shared {
     /// Whether the first process's address space is kept at its end.
     pub fn keeps_maps(&self) -> bool {
         self.maps == Maps::Kept
+    }
+
+    /// Whether the guest gets the signals that pagewalk gets.
+    pub fn forwards_signals(&self) -> bool {
+        self.outer_signals == OuterSignals::Forwarded
     }
 
     /// A signal that pagewalk got and that is meant for the guest.
