@@ -103,11 +103,12 @@ impl Kernel {
             ProcPath::Missing => Err(Errno::ENOENT),
             ProcPath::Guest { pid, rest } if rest == "exe" => Ok(self.processes[&pid].image.path.clone()),
             ProcPath::Guest { pid, rest } => {
-                let host_tid = self.processes[&pid].tasks.first().map_or(0, |tid| self.tasks[tid].host_tid);
-                let own = self.tasks[&tid].pid == pid || host_tid == 0;
-                let base = if own { "/proc/thread-self".to_owned() } else { format!("/proc/self/task/{host_tid}") };
-                let rest = if rest.is_empty() || rest == "/" { rest } else { format!("/{rest}") };
-                Ok((base + &rest).into_bytes())
+                // Not /proc/thread-self: that is a link, and a guest's directory is none.
+                let its = self.processes[&pid].tasks.first().map_or(0, |tid| self.tasks[tid].host_tid);
+                let is_own = self.tasks[&tid].pid == pid || its == 0;
+                let host_tid = if is_own { host::guest_thread::host_tid() } else { its };
+                let rest = if rest.is_empty() { rest } else { format!("/{rest}") };
+                Ok(format!("/proc/self/task/{host_tid}{rest}").into_bytes())
             }
         }
     }
