@@ -230,9 +230,11 @@ impl Run<'_> {
 
     /// Enters generated code, and sees to what it leaves for.
     fn until_left(&mut self) -> After {
+        self.cpu.view.enter();
         // SAFETY: TARGET was set to a live block or a place in one; GS was based at the view and the signal stack made
         // by `Cpu::run`; the run token keeps others from changing the code cache.
         unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        self.cpu.view.leave();
         match Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) {
             Reason::Miss(site) => self.miss(site),
             Reason::Link(number) => {
@@ -395,8 +397,10 @@ impl Run<'_> {
             Slot::prepared(access).set(&self.cpu.view, address);
         }
         let counted = Slot::COUNT.get(&self.cpu.view);
+        self.cpu.view.enter();
         // SAFETY: as in `until_left`; TARGET was set by `enter_prepared`.
         unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        self.cpu.view.leave();
         Slot::COUNT.set(&self.cpu.view, counted);
         if Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) == Reason::Trap {
             let (_, exit) = self.describe_trap();
