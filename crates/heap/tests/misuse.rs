@@ -1,0 +1,113 @@
+//! The table of the crate's documentation, by running it: which misuse each allocator detects, with which error, and that
+//! the heap is as it was.
+
+use pagewalk_heap::{Allocator, Arena, ByteArena, Kind, Ptr, Refusal, Spec};
+
+struct Scene {
+    heap: Box<dyn Allocator<ByteArena>>,
+    /// Three payloads; the middle one is freed where the misuse needs a freed one.
+    at: [Ptr; 3],
+}
+
+fn scene(spec: &str) -> Scene {
+    let spec: Spec = spec.parse().expect("the tests know the parameters");
+    let mut heap = spec.open(ByteArena::new(1 << 16)).expect("room");
+    let at = [0; 3].map(|_| heap.malloc(40).expect("room"));
+    for payload in at {
+        heap.arena_mut().fill(payload.get(), 40, 0xff);
+    }
+    Scene { heap, at }
+}
+
+/// The refusal of one misuse, after which the heap is sound.
+fn refused(spec: &str, misuse: impl Fn(&mut Scene) -> Result<(), Refusal>) -> Option<Refusal> {
+    let mut scene = scene(spec);
+    let refusal = misuse(&mut scene).err();
+    if refusal.is_some() {
+        assert_eq!(scene.heap.check(), Ok(()), "{spec}: the heap is as it was");
+    }
+    refusal
+}
+
+#[test]
+fn invalid_double_and_interior_frees_are_named() {
+    for kind in Kind::ALL {
+        let spec = if kind == Kind::SegregatedStorage { "segregated-storage:checks=walk" } else { kind.name() };
+        let outside = Ptr::new(60_000);
+        assert_eq!(refused(spec, |scene| scene.heap.free(outside)), Some(Refusal::InvalidFree(outside)), "{spec}");
+        let double = refused(spec, |scene| {
+            scene.heap.free(scene.at[1]).expect("allocated");
+            scene.heap.free(scene.at[1])
+        });
+        assert!(matches!(double, Some(Refusal::DoubleFree(_))), "{spec}: {double:?}");
+        let interior = refused(spec, |scene| scene.heap.free(Ptr::new(scene.at[1].get() + 8)));
+        assert!(matches!(interior, Some(Refusal::InteriorPointer(_))), "{spec}: {interior:?}");
+        let beyond = refused(spec, |scene| scene.heap.malloc(1 << 20).map(drop));
+        assert_eq!(beyond, Some(Refusal::NoMemory), "{spec}");
+        let overflow = refused(spec, |scene| scene.heap.calloc(u64::MAX, 2).map(drop));
+        assert_eq!(overflow.and_then(Refusal::errno), Some(12), "{spec}");
+    }
+}
+
+#[test]
+fn without_a_walk_simple_cells_do_not_know_that_they_are_free() {
+    let double = refused("segregated-storage", |scene| {
+        scene.heap.free(scene.at[1]).expect("allocated");
+        scene.heap.free(scene.at[1])
+    });
+    assert_eq!(double, None, "the table says checks=walk");
+}
+
+/// A payload that overran by one word destroyed the next block's header, or its own footer.
+#[test]
+fn smashed_tags_are_named() {
+    for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::SegregatedStorage) {
+        let mut scene = scene(kind.name());
+        let header = scene.at[1].get() - 4;
+        scene.heap.arena_mut().store32(header, u32::MAX);
+        let refusal = scene.heap.free(scene.at[1]);
+        assert!(matches!(refusal, Err(Refusal::Smashed(_))), "{}: {refusal:?}", kind.name());
+        assert!(scene.heap.check().is_err(), "{}: check() sees it too", kind.name());
+    }
+    for spec in ["implicit", "explicit", "segregated-fits:footers=all"] {
+        let mut scene = scene(spec);
+        let footer = scene.at[1].get() + 40;
+        scene.heap.arena_mut().store32(footer, 0);
+        assert_eq!(scene.heap.free(scene.at[1]), Err(Refusal::Smashed(footer)), "{spec}");
+    }
+}
+
+/// A write after free destroyed a free block's links: the next request that would follow them is refused.
+#[test]
+fn smashed_links_are_named() {
+    for spec in ["explicit", "segregated-fits:coalesce=immediate", "segregated-storage", "buddy"] {
+        let mut scene = scene(spec);
+        scene.heap.free(scene.at[1]).expect("allocated");
+        scene.heap.arena_mut().store32(scene.at[1].get(), 0xffff_fff1);
+        let refusal = scene.heap.malloc(40);
+        assert!(matches!(refusal, Err(Refusal::Smashed(_))), "{spec}: {refusal:?}");
+    }
+}
+
+/// The corners of realloc, in every allocator.
+#[test]
+fn realloc_of_null_of_zero_and_at_the_top() {
+    for kind in Kind::ALL {
+        let mut heap = kind.spec().open(ByteArena::new(1 << 16)).expect("room");
+        let at = heap.realloc(Ptr::NULL, 100).expect("malloc");
+        heap.arena_mut().fill(at.get(), 100, 7);
+        let grown = heap.realloc(at, 3000).expect("room");
+        let mut bytes = [0; 100];
+        heap.arena().read(grown.get(), &mut bytes);
+        assert_eq!(bytes, [7; 100]);
+        if !matches!(kind, Kind::SegregatedStorage) {
+            assert_eq!(grown, at, "{}: the last block grows where it is", kind.name());
+        }
+        assert_eq!(heap.realloc(grown, 0), Ok(Ptr::NULL));
+        assert_eq!(heap.free(Ptr::NULL), Ok(()));
+        let (one, two) = (heap.malloc(0).expect("a block"), heap.malloc(0).expect("another"));
+        assert!(!one.is_null() && one != two, "malloc(0) is a payload of its own");
+        assert!(heap.aligned_alloc(48, 10).is_err(), "48 is not a power of two");
+        heap.check().expect("sound");
+    }
+}
