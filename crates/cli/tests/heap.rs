@@ -69,7 +69,8 @@ fn a_program_is_recorded_and_keeps_its_output_and_status() {
     let output = heap(&[&["record", "-o", "sh.trace", "--"][..], &program].concat(), directory.path());
     assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("out\n", Some(3)));
     let again = heap(&["sh.trace", "-a", "buddy", "--format", "csv", "--repeats", "1"], directory.path());
-    assert!(text(&again.stdout).contains("buddy,sh.trace,"));
+    let rows = text(&again.stdout);
+    assert!(rows.lines().any(|row| row.starts_with("buddy,") && row.contains("sh.trace")), "{rows}");
     let missing = heap(&["record", "--", "./no-such-program"], directory.path());
     assert_eq!(missing.status.code(), Some(127));
 }
@@ -100,14 +101,16 @@ int main(void) {
 ";
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("threads.c"), PROGRAM).expect("written");
-    let compiled =
-        Command::new("cc").args(["-O1", "-pthread", "threads.c", "-o", "threads"]).current_dir(directory.path());
-    assert!({ compiled }.status().expect("a C compiler").success());
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-pthread", "threads.c", "-o", "threads"]).current_dir(directory.path());
+    assert!(compiler.status().expect("a C compiler").success());
     let recorded = heap(&["record", "-o", "t.trace", "--", "./threads"], directory.path());
     assert_eq!(recorded.status.code(), Some(0), "{}", text(&recorded.stderr));
     let replayed = heap(&["t.trace", "-a", "segregated-fits", "--format", "json", "--repeats", "1"], directory.path());
     let json: serde_json::Value = serde_json::from_slice(&replayed.stdout).expect("JSON");
     let operations = json["rows"][1]["operations"].as_u64().expect("a number");
-    assert!((4 * (20_000 * 2 + 6_666)..200_000).contains(&operations), "{operations}");
+    // Every slot but the last 64 blocks is freed; the program's start adds a few calls of its own.
+    let calls = 4 * (20_000 + 6_667 + 20_000) - 64;
+    assert!((calls..calls + 100).contains(&operations), "{operations}");
     assert!(json["rows"][1]["failed"].is_null());
 }
