@@ -68,14 +68,16 @@ fn searched(measured: &Measured) -> f64 {
     measured.counters.searched as f64 / measured.allocations.max(1) as f64
 }
 
+/// A head and a line for each row: what the row is about first, then its numbers.
 fn csv(rows: &[Row]) -> String {
     let mut lines = Vec::new();
     for row in rows {
-        let fields = fields(row);
+        let mut fields: Vec<_> = fields(row).into_iter().collect();
+        fields.sort_by_key(|(name, _)| !matches!(name.as_str(), "allocator" | "trace"));
         if lines.is_empty() {
-            lines.push(fields.keys().cloned().collect::<Vec<_>>().join(","));
+            lines.push(fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(","));
         }
-        lines.push(fields.values().map(csv_value).collect::<Vec<_>>().join(","));
+        lines.push(fields.iter().map(|(_, value)| csv_value(value)).collect::<Vec<_>>().join(","));
     }
     lines.push(String::new());
     lines.join("\n")
