@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-const WORKLOADS: [(&str, fn() -> u64); 3] = [("gcbench", gcbench), ("graph", graph), ("small", small)];
+/// Runs a workload on our collector, and gives the heap's size.
+type Workload = fn() -> u64;
+
+const WORKLOADS: [(&str, Workload); 3] = [("gcbench", gcbench), ("graph", graph), ("small", small)];
 const REPEATS: usize = 5;
 
 fn main() {
