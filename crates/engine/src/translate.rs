@@ -13,7 +13,9 @@
 
 mod control;
 mod emit;
+mod leave;
 mod liveness;
+mod lookup;
 mod straight;
 mod string;
 

@@ -1,29 +1,18 @@
 //! The emitter: where the guest's registers are, scratch registers, and the lookup.
 
-use super::{Chaos, Count, Extent, Place, Plan, Variant};
-use crate::analysis::{Analysed, Class, NEVER_SCRATCH, address_registers, decode};
-use crate::asm::{Assembler, Gs, Mem, RAX, RCX, RSP, Reg, Width};
-use crate::block::{Address, Entry, Flags, Helper, Link, Mark, Narrow, Placement, Reason, Segment, Site, Use};
-use crate::context::{Slot, kick_offset, tlb_offset};
+use super::leave::Cold;
+use super::{Count, Extent, Place, Plan, Variant};
+use crate::analysis::{Analysed, Class, NEVER_SCRATCH};
+use crate::asm::{Assembler, Gs, Mem, RAX, RCX, Reg, Width};
+use crate::block::{Flags, Helper, Link, Mark, Placement, Reason, Site};
+use crate::context::{Slot, kick_offset};
 use crate::sabotage::Sabotage;
 use crate::source::LONGEST_INSTRUCTION;
-use addr::{PAGE_BYTES, VirtAddr};
-use mmu::TlbTable;
 
 /// Condition codes (SDM vol. 1, appendix B).
 pub const CC_NOT_EQUAL: u8 = 5;
 pub const CC_ABOVE: u8 = 7;
-const CC_SIGN: u8 = 8;
-
-/// A path that is emitted after the block: jumped to from a rel32 at an offset.
-pub enum Cold {
-    /// Bring registers back, leave, and say why.
-    Leave { jump: u32, parked: u16, reason: Reason },
-    /// Bring registers back, correct the count, and go to another block.
-    Side { jump: u32, parked: u16, target: VirtAddr, entry: Entry, uncounted: u32 },
-    /// What an unlinked jump leads to; the link's number.
-    Link { link: u32 },
-}
+pub const CC_SIGN: u8 = 8;
 
 pub struct Emitter<'a> {
     pub asm: Assembler,
@@ -33,19 +22,19 @@ pub struct Emitter<'a> {
     pub live: &'a [u8],
     pub variant: Variant,
     pub plan: Plan,
-    place: Place,
+    pub(super) place: Place,
     /// Which instruction is being emitted.
     pub index: usize,
-    parked: u16,
+    pub(super) parked: u16,
     pub flags: Flags,
     /// Where a block that jumps to itself does so, its scratch registers being parked for good.
-    loop_head: Option<LoopHead>,
-    prepared: usize,
-    sites: Vec<Site>,
-    links: Vec<Link>,
-    helpers: Vec<Helper>,
-    marks: Vec<Mark>,
-    cold: Vec<Cold>,
+    pub(super) loop_head: Option<LoopHead>,
+    pub(super) prepared: usize,
+    pub(super) sites: Vec<Site>,
+    pub(super) links: Vec<Link>,
+    pub(super) helpers: Vec<Helper>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) cold: Vec<Cold>,
 }
 
 /// The head of a loop inside a block.
@@ -117,7 +106,7 @@ impl<'a> Emitter<'a> {
         self.plan.sabotage == Some(sabotage)
     }
 
-    fn placement(&self) -> Placement {
+    pub(super) fn placement(&self) -> Placement {
         Placement { parked: self.parked, flags: self.flags }
     }
 
@@ -237,98 +226,6 @@ impl<'a> Emitter<'a> {
         self.flags = Flags::InCpu;
     }
 
-    // Memory.
-
-    /// Emits the lookup: afterwards `pointer` holds the host address of the operand.
-    ///
-    /// The flags are free, the registers of the address are in place, `pointer` and `index` are parked; `pointer` may
-    /// be one of the registers of the address.
-    pub fn lookup(&mut self, address: Address, usage: Use, bytes: u16, pointer: Reg, index: Reg) {
-        let table = table_for(&address, usage);
-        let number = self.place.first_site + self.sites.len() as u32;
-        if self.variant == Variant::Prepared {
-            self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
-            self.prepared += 1;
-        } else {
-            self.effective_address(&address, pointer);
-            self.chaos(number);
-            self.search(&address, table, bytes, pointer, index, number);
-        }
-        self.sites.push(Site {
-            block: self.place.block,
-            instruction: self.index as u8,
-            table,
-            usage,
-            pointer,
-            bytes,
-            placement: self.placement(),
-            address,
-            found: self.place.host + self.asm.here(),
-        });
-    }
-
-    fn effective_address(&mut self, address: &Address, to: Reg) {
-        if address.base.is_none() && address.index.is_none() {
-            self.asm.mov_imm(
-                to,
-                match address.narrow {
-                    Narrow::No => address.disp as u64,
-                    Narrow::Yes => u64::from(address.disp as u32),
-                },
-            );
-        } else if let (Some(base), None, Narrow::No, 0) = (address.base, address.index, address.narrow, address.disp) {
-            // A move costs nothing where registers are renamed.
-            self.asm.mov(Width::B64, to, base);
-        } else {
-            let width = if address.narrow == Narrow::Yes { Width::B32 } else { Width::B64 };
-            let disp = address.disp as i32;
-            self.asm.lea(width, to, Mem { base: address.base, index: address.index, scale: address.scale, disp });
-        }
-        match address.segment {
-            Segment::Flat => {}
-            Segment::Fs => self.asm.add_gs(to, Slot::FS_BASE),
-            Segment::Gs => self.asm.add_gs(to, Slot::GS_BASE),
-        }
-    }
-
-    /// `pointer` goes from effective address to host address, or the cold path is taken.
-    fn search(&mut self, address: &Address, table: TlbTable, bytes: u16, pointer: Reg, index: Reg, site: u32) {
-        let tags = tlb_offset(table);
-        let entry = |word: i32| match address.as_constant() {
-            Some(value) => Gs::At(tags + 16 * table.index(VirtAddr::new(value).page()) as i32 + word),
-            None => Gs::Indexed(index, tags + word),
-        };
-        if address.as_constant().is_none() {
-            self.asm.mov(Width::B32, index, pointer);
-            self.asm.shr32(index, 8);
-            self.asm.and32(index, (table.entries() as u32 - 1) * 16);
-        }
-        self.asm.add_gs(pointer, entry(0));
-        self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(bytes));
-        let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
-        self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
-        self.asm.add_gs(pointer, entry(8));
-    }
-
-    fn chaos(&mut self, site: u32) {
-        if self.plan.chaos == Chaos::Yes {
-            self.asm.decrement_gs(Slot::CHAOS);
-            let jump = self.asm.jcc(CC_SIGN, self.place.exit);
-            self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
-        }
-    }
-
-    /// Brings the registers of an address into place and frees the flags for a lookup.
-    pub fn prepare(&mut self, reads: u16) {
-        self.free_flags();
-        self.unpark(reads);
-    }
-
-    /// The registers that an access to `address` must find in place.
-    pub fn needs(address: &Address) -> u16 {
-        address_registers(address)
-    }
-
     // The head of the block.
 
     /// Leaves if somebody kicked.
@@ -386,7 +283,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Adds without touching a flag.
-    fn add_to_count(&mut self, instructions: i32) {
+    pub(super) fn add_to_count(&mut self, instructions: i32) {
         self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
         self.asm.load_gs(Width::B64, RCX, Slot::COUNT);
         self.asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: None, scale: 1, disp: instructions });
@@ -397,137 +294,6 @@ impl<'a> Emitter<'a> {
     /// Says that x87 state may change from here on.
     pub fn note_x87(&mut self) {
         self.asm.store_gs_imm(Slot::X87_USED, 1);
-    }
-
-    // Leaving.
-
-    /// Leaves here for an instruction that is done by hand.
-    pub fn leave_for_helper(&mut self) {
-        let reason = self.helper_here();
-        self.leave(reason);
-    }
-
-    /// The reason for leaving to do the current instruction by hand, registers being where they are now.
-    pub fn helper_here(&mut self) -> Reason {
-        let number = self.place.first_helper + self.helpers.len() as u32;
-        self.helpers.push(Helper {
-            block: self.place.block,
-            instruction: self.index as u8,
-            placement: self.placement(),
-            decoded: decode(self.current_bytes(), self.current().rip),
-        });
-        Reason::Helper(number)
-    }
-
-    /// Says that the guest's values of registers are in their slots.
-    pub fn set_parked(&mut self, registers: u16) {
-        self.parked |= registers;
-    }
-
-    /// Leaves here.
-    pub fn leave(&mut self, reason: Reason) {
-        self.asm.store_gs_imm(Slot::REASON, reason.encode());
-        self.asm.jmp(self.place.exit);
-    }
-
-    /// Leaves if a condition holds.
-    pub fn leave_if(&mut self, condition: u8, reason: Reason) {
-        let jump = self.asm.jcc(condition, self.place.exit);
-        self.cold.push(Cold::Leave { jump, parked: 0, reason });
-    }
-
-    /// The block's number, for its commit.
-    pub fn commit(&self) -> Reason {
-        Reason::Commit(self.place.block)
-    }
-
-    /// Goes to another block; everything is in place.
-    pub fn link(&mut self, target: VirtAddr) {
-        let jump = self.asm.jmp(self.place.exit);
-        self.add_link(jump, target, self.entry_for(target));
-    }
-
-    /// Goes to another block on a condition; everything is in place.
-    pub fn link_if(&mut self, condition: u8, target: VirtAddr) {
-        let jump = self.asm.jcc(condition, self.place.exit);
-        self.add_link(jump, target, self.entry_for(target));
-    }
-
-    /// Leaves the block sideways on a condition; the flags are in place, registers need not be.
-    pub fn side_exit(&mut self, condition: u8, target: VirtAddr) {
-        let uncounted = (self.instructions.len() - self.index - 1) as u32;
-        if self.parked == 0 && (self.plan.count == Count::No || uncounted == 0) {
-            self.link_if(condition, target);
-            return;
-        }
-        let jump = self.asm.jcc(condition, self.place.exit);
-        let entry = self.entry_for(target);
-        self.cold.push(Cold::Side { jump, parked: self.parked, target, entry, uncounted });
-    }
-
-    fn entry_for(&self, target: VirtAddr) -> Entry {
-        if target > self.current().rip { Entry::Body } else { Entry::Safepoint }
-    }
-
-    fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
-        let link = self.links.len() as u32;
-        self.links.push(Link {
-            from: self.place.block,
-            target,
-            jump: self.place.host + jump,
-            cold: 0,
-            entry,
-            flags: self.flags,
-        });
-        self.cold.push(Cold::Link { link });
-    }
-
-    /// Emits every cold path and leads the jumps there.
-    pub fn emit_cold(&mut self) {
-        let mut next = 0;
-        while next < self.cold.len() {
-            let cold = std::mem::replace(&mut self.cold[next], Cold::Link { link: u32::MAX });
-            next += 1;
-            let here = self.asm.address();
-            match cold {
-                Cold::Leave { jump, parked, reason } => {
-                    self.asm.patch_rel32(jump, here);
-                    self.parked = parked;
-                    self.unpark_all();
-                    self.leave(reason);
-                }
-                Cold::Side { jump, parked, target, entry, uncounted } => {
-                    self.asm.patch_rel32(jump, here);
-                    self.parked = parked;
-                    self.flags = Flags::InCpu;
-                    self.unpark_all();
-                    if self.plan.count == Count::Yes && uncounted != 0 {
-                        self.add_to_count(-(uncounted as i32));
-                    }
-                    let jump = self.asm.jmp(self.place.exit);
-                    self.add_link(jump, target, entry);
-                }
-                Cold::Link { link } => {
-                    let at = self.asm.here();
-                    let record = &mut self.links[link as usize];
-                    record.cold = self.place.host + at;
-                    let jump = record.jump - self.place.host;
-                    self.asm.patch_rel32(jump, here);
-                    self.leave(Reason::Link(self.place.first_link + link));
-                }
-            }
-        }
-    }
-}
-
-/// The table that serves an access: through RSP, or not.
-fn table_for(address: &Address, usage: Use) -> TlbTable {
-    let stack = address.base == Some(RSP) && address.index.is_none() && address.segment == Segment::Flat;
-    match (stack, usage) {
-        (true, Use::Load) => TlbTable::StackRead,
-        (true, _) => TlbTable::StackWrite,
-        (false, Use::Load) => TlbTable::Read,
-        (false, _) => TlbTable::Write,
     }
 }
 

@@ -1,0 +1,318 @@
+//! One call of [`crate::Cpu::run`]: enters blocks and sees to what they leave for.
+
+use crate::asm::RCX;
+use crate::block::{Block, BlockId, Flags, Placement, Reason, Site, Use};
+use crate::by_hand::{self, Next};
+use crate::cache::{CodeCache, indirect_placement};
+use crate::context::{self, Slot};
+use crate::cpu::Cpu;
+use crate::exit::{Exception, Exit, Fault, Opcode};
+use crate::guest::Guest;
+use crate::sabotage::Sabotage;
+use crate::source::FetchRefused;
+use crate::state::State;
+use crate::translate::{Count, Variant};
+use crate::{Engine, Linking, trap};
+use addr::{Access, PAGE_BYTES, VirtAddr};
+use mmu::{Memory, Tables, TlbTable};
+use std::sync::{Arc, MutexGuard};
+
+/// What to do after generated code was left.
+pub enum After {
+    /// Go on at a guest address.
+    At(VirtAddr),
+    /// Go back into generated code, at `Slot::TARGET`.
+    Resume,
+    /// Return, the guest being at an address.
+    Stop(VirtAddr, Exit),
+}
+
+/// One call of [`Cpu::run`].
+pub struct Run<'a> {
+    pub cpu: &'a Cpu,
+    pub engine: &'a Engine,
+    pub memory: &'a Arc<Memory>,
+    pub tables: &'a Tables,
+    /// A direct jump that is to lead to the next block found, with the generation of the cache it is of.
+    pub pending_link: Option<(PendingLink, u64)>,
+}
+
+/// What a jump that found no block wants.
+#[derive(Clone, Copy)]
+pub enum PendingLink {
+    /// Its rel32 to be patched.
+    Direct(u32),
+    /// An entry in the jump cache.
+    Indirect,
+}
+
+impl Run<'_> {
+    pub fn state(&self) -> State<'_> {
+        State { view: &self.cpu.view }
+    }
+
+    pub fn commits(&self, sabotage: Sabotage) -> bool {
+        self.engine.plan().sabotage == Some(sabotage)
+    }
+
+    pub fn guest(&self) -> Guest<'_> {
+        Guest { memory: self.memory, tables: self.tables }
+    }
+
+    /// Finds the block at a guest address and makes it the one to be entered.
+    pub fn enter_block(&mut self, rip: VirtAddr) -> Result<(), FetchRefused> {
+        let mut cache = self.engine.cache();
+        cache.drain(self.tables);
+        let pending = self
+            .pending_link
+            .take()
+            .filter(|(_, generation)| self.engine.linking() == Linking::On && *generation == cache.generation());
+        let flags = match pending {
+            Some((PendingLink::Direct(number), _)) => cache.link_record(number).flags,
+            Some((PendingLink::Indirect, _)) => Flags::Parked,
+            None => Flags::InCpu,
+        };
+        let id = cache.find(self.tables, rip, Variant::entered_with(flags))?;
+        if let Some((pending, generation)) = pending
+            && generation == cache.generation()
+        {
+            self.connect(&mut cache, pending, id, rip);
+        }
+        let block = cache.block(id).expect("a block that was just found is alive");
+        self.verify(block);
+        Slot::TARGET.set(&self.cpu.view, cache.host_address(block.body));
+        Ok(())
+    }
+
+    /// Compares a block with the bytes it was made of, if that was asked for: a difference is a translation that should
+    /// have died.
+    pub fn verify(&self, block: &Block) {
+        if block.source_bytes.is_empty() {
+            return;
+        }
+        let mut now = vec![0; block.source_bytes.len()];
+        if self.guest().read(block.rip, &mut now).is_ok() {
+            assert_eq!(*now, *block.source_bytes, "the code at {} changed and its translation lives on", block.rip);
+        }
+    }
+
+    pub fn connect(&self, cache: &mut MutexGuard<'_, CodeCache>, pending: PendingLink, id: BlockId, rip: VirtAddr) {
+        match pending {
+            PendingLink::Direct(number) => {
+                let from = cache.link_record(number).from;
+                if cache.block(from).is_some() {
+                    cache.link(number, id);
+                }
+            }
+            PendingLink::Indirect => {
+                let entry = cache.indirect_entry(id);
+                context::fill_jump_cache(&self.cpu.view, rip.get(), entry);
+            }
+        }
+    }
+
+    /// Enters generated code, and sees to what it leaves for.
+    pub fn until_left(&mut self) -> After {
+        self.cpu.view.enter();
+        // SAFETY: TARGET was set to a live block or a place in one; GS was based at the view and the signal stack made
+        // by `Cpu::run`; the run token keeps others from changing the code cache.
+        unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        self.cpu.view.leave();
+        match Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) {
+            Reason::Miss(site) => self.miss(site),
+            Reason::Link(number) => {
+                let cache = self.engine.cache();
+                let link = cache.link_record(number);
+                self.state().settle(Placement { parked: 0, flags: link.flags });
+                self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
+                After::At(link.target)
+            }
+            Reason::Indirect => {
+                let target = VirtAddr::new(self.state().gpr(RCX));
+                self.state().settle(indirect_placement());
+                self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
+                After::At(target)
+            }
+            Reason::Kick(block) => self.kicked(block),
+            Reason::Helper(number) => self.help(number),
+            Reason::Commit(_) => unreachable!("only a prepared block commits, and it is entered elsewhere"),
+            Reason::Trap => self.trapped(),
+            Reason::Chaos(number) => self.chaos(number),
+        }
+    }
+
+    pub fn kicked(&self, block: BlockId) -> After {
+        let cache = self.engine.cache();
+        let block = cache.block(block).expect("the block that was just left is alive");
+        self.state().settle(Placement { parked: 0, flags: block.variant.flags() });
+        After::At(block.rip)
+    }
+
+    // Misses.
+
+    pub fn miss(&mut self, number: u32) -> After {
+        let site = self.engine.cache().site(number);
+        let addr = self.site_address(&site);
+        let crosses = addr.page_offset() + u64::from(site.bytes) > PAGE_BYTES;
+        let outcome = match (crosses, site.usage) {
+            (false, _) => self.fill(&site, addr),
+            (true, Use::Load) => self.bounce_load(&site, addr),
+            (true, _) => Err(None),
+        };
+        match outcome {
+            Ok(host_address) => {
+                Slot::raw(site.pointer).set(&self.cpu.view, host_address);
+                Slot::TARGET.set(&self.cpu.view, self.engine.cache().host_address(site.found));
+                After::Resume
+            }
+            Err(Some(exit)) => {
+                let rip = self.settle_at(&site);
+                After::Stop(rip, exit)
+            }
+            Err(None) => self.slow_store(&site),
+        }
+    }
+
+    /// The effective address of a site, while registers are where its placement says.
+    pub fn site_address(&self, site: &Site) -> VirtAddr {
+        let view = &self.cpu.view;
+        let gpr = |register: u8| {
+            let parked = site.placement.parked & 1 << register != 0;
+            if parked { Slot::parked(register).get(view) } else { Slot::raw(register).get(view) }
+        };
+        site.address.evaluate(gpr, Slot::FS_BASE.get(view), Slot::GS_BASE.get(view))
+    }
+
+    /// Walks and remembers; `Err(None)` if the store must not be remembered.
+    pub fn fill(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+        let access = site.usage.access();
+        let translation = match self.tables.walk(addr, access, addr::Privilege::User) {
+            Ok(translation) => translation,
+            Err(refusal) => return Err(Some(Exit::Fault(Fault { addr, access, refusal }))),
+        };
+        let pfn = translation.phys.pfn();
+        let frame = self.memory.ram().frame_address(pfn) as u64;
+        let writable = access == Access::Write;
+        if writable && self.memory.code().is_marked(pfn) && !self.commits(Sabotage::StaleBlock) {
+            return Err(None);
+        }
+        let (load, store) = match site.table {
+            TlbTable::Read | TlbTable::Write => (TlbTable::Read, TlbTable::Write),
+            TlbTable::StackRead | TlbTable::StackWrite => (TlbTable::StackRead, TlbTable::StackWrite),
+        };
+        self.cpu.view.fill(load, addr.page(), frame);
+        if writable {
+            self.cpu.view.fill(store, addr.page(), frame);
+        }
+        Ok(frame + addr.page_offset())
+    }
+
+    /// Gathers an operand that crosses pages; at the same offset in a cache line, so that alignment shows.
+    pub fn bounce_load(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+        let mut bytes = [0; 512];
+        let bytes = &mut bytes[..usize::from(site.bytes)];
+        self.guest().read(addr, bytes).map_err(Some)?;
+        Ok(self.write_bounce(0, addr, bytes))
+    }
+
+    pub fn write_bounce(&self, access: usize, addr: VirtAddr, bytes: &[u8]) -> u64 {
+        let address = context::bounce_address(&self.cpu.view, access) + addr.get() % 64;
+        crate::bounce::write(address, bytes);
+        address
+    }
+
+    /// Brings registers back as they are before a site's instruction, and returns its address.
+    pub fn settle_at(&self, site: &Site) -> VirtAddr {
+        self.state().settle(site.placement);
+        let cache = self.engine.cache();
+        let block = cache.block(site.block).expect("the block that was just left is alive");
+        self.uncount(block.marks.len() - usize::from(site.instruction));
+        block.instruction_address(site.instruction)
+    }
+
+    /// Takes instructions of a block that was left early off the count.
+    pub fn uncount(&self, instructions: usize) {
+        if self.engine.plan().count == Count::Yes {
+            let view = &self.cpu.view;
+            Slot::COUNT.set(view, Slot::COUNT.get(view).wrapping_sub(instructions as u64));
+        }
+    }
+
+    pub fn chaos(&mut self, number: u32) -> After {
+        let site = self.engine.cache().site(number);
+        let page = self.site_address(&site).page();
+        let rip = self.settle_at(&site);
+        Slot::CHAOS.set(&self.cpu.view, u64::from(self.engine.chaos_interval()));
+        After::Stop(rip, Exit::Chaos(page))
+    }
+
+    // Instructions by hand, and traps.
+
+    pub fn help(&mut self, number: u32) -> After {
+        let helper = self.engine.cache().helper(number);
+        self.state().settle(helper.placement);
+        let cache = self.engine.cache();
+        let block = cache.block(helper.block).expect("the block that was just left is alive");
+        let rip = block.instruction_address(helper.instruction);
+        self.uncount(block.marks.len() - usize::from(helper.instruction));
+        drop(cache);
+        match helper.decoded {
+            Some(instruction) => {
+                let outcome = by_hand::execute(self.state(), &self.guest(), &instruction, self.engine.isa());
+                self.after_hand(rip, outcome)
+            }
+            None => self.by_hand(rip),
+        }
+    }
+
+    pub fn by_hand(&mut self, rip: VirtAddr) -> After {
+        let outcome = by_hand::fetch_and_execute(self.state(), &self.guest(), rip, self.engine.isa());
+        self.after_hand(rip, outcome)
+    }
+
+    pub fn after_hand(&mut self, rip: VirtAddr, outcome: Next) -> After {
+        if !matches!(outcome, Next::Stop(_, Exit::Fault(_)) | Next::Again) {
+            self.recount(1);
+        }
+        match outcome {
+            Next::At(next) => After::At(next),
+            Next::Again => After::At(rip),
+            Next::Stop(at, exit) => After::Stop(at, exit),
+        }
+    }
+
+    pub fn trapped(&mut self) -> After {
+        let (rip, exit) = self.describe_trap();
+        After::Stop(rip, exit)
+    }
+
+    /// Settles registers at the instruction that trapped, and says what the host's signal means.
+    pub fn describe_trap(&self) -> (VirtAddr, Exit) {
+        let trapped = trap::take(&self.cpu.view);
+        let cache = self.engine.cache();
+        let block = cache.block_at(trapped.address).expect("generated code that runs belongs to a live block");
+        let offset = (trapped.address - cache.host_address(block.host)) as u32;
+        let mark = *block.mark_at(offset).expect("only a guest instruction traps");
+        let index = block.marks.partition_point(|other| other.host < mark.host);
+        let rip = block.rip + u64::from(mark.guest);
+        let left = block.marks.len() - index;
+        drop(cache);
+        self.state().settle(mark.placement);
+        self.uncount(left);
+        (rip, Exit::Exception(exception(trapped, by_hand::is_x87(&self.guest(), rip))))
+    }
+}
+
+/// What a host signal means for the guest.
+fn exception(trapped: trap::Trapped, x87: bool) -> Exception {
+    const FPE_INTDIV: i32 = 1;
+    match trapped.signal {
+        libc::SIGFPE if trapped.code == FPE_INTDIV => Exception::DivideError,
+        libc::SIGFPE if x87 => Exception::X87(trapped.code),
+        libc::SIGFPE => Exception::Simd(trapped.code),
+        libc::SIGILL => Exception::InvalidOpcode(Opcode::Undefined),
+        libc::SIGBUS => Exception::AlignmentCheck,
+        libc::SIGTRAP => Exception::Debug,
+        _ => Exception::GeneralProtection,
+    }
+}

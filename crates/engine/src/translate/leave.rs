@@ -1,0 +1,138 @@
+//! Leaving a block: links to other blocks, reasons, and the cold paths.
+
+use super::Count;
+use super::emit::Emitter;
+use crate::analysis::decode;
+use crate::block::{Entry, Flags, Helper, Link, Reason};
+use crate::context::Slot;
+use addr::VirtAddr;
+
+/// A path that is emitted after the block: jumped to from a rel32 at an offset.
+pub enum Cold {
+    /// Bring registers back, leave, and say why.
+    Leave { jump: u32, parked: u16, reason: Reason },
+    /// Bring registers back, correct the count, and go to another block.
+    Side { jump: u32, parked: u16, target: VirtAddr, entry: Entry, uncounted: u32 },
+    /// What an unlinked jump leads to; the link's number.
+    Link { link: u32 },
+}
+
+impl Emitter<'_> {
+    /// Leaves here for an instruction that is done by hand.
+    pub fn leave_for_helper(&mut self) {
+        let reason = self.helper_here();
+        self.leave(reason);
+    }
+
+    /// The reason for leaving to do the current instruction by hand, registers being where they are now.
+    pub fn helper_here(&mut self) -> Reason {
+        let number = self.place.first_helper + self.helpers.len() as u32;
+        self.helpers.push(Helper {
+            block: self.place.block,
+            instruction: self.index as u8,
+            placement: self.placement(),
+            decoded: decode(self.current_bytes(), self.current().rip),
+        });
+        Reason::Helper(number)
+    }
+
+    /// Says that the guest's values of registers are in their slots.
+    pub fn set_parked(&mut self, registers: u16) {
+        self.parked |= registers;
+    }
+
+    /// Leaves here.
+    pub fn leave(&mut self, reason: Reason) {
+        self.asm.store_gs_imm(Slot::REASON, reason.encode());
+        self.asm.jmp(self.place.exit);
+    }
+
+    /// Leaves if a condition holds.
+    pub fn leave_if(&mut self, condition: u8, reason: Reason) {
+        let jump = self.asm.jcc(condition, self.place.exit);
+        self.cold.push(Cold::Leave { jump, parked: 0, reason });
+    }
+
+    /// The block's number, for its commit.
+    pub fn commit(&self) -> Reason {
+        Reason::Commit(self.place.block)
+    }
+
+    /// Goes to another block; everything is in place.
+    pub fn link(&mut self, target: VirtAddr) {
+        let jump = self.asm.jmp(self.place.exit);
+        self.add_link(jump, target, self.entry_for(target));
+    }
+
+    /// Goes to another block on a condition; everything is in place.
+    pub fn link_if(&mut self, condition: u8, target: VirtAddr) {
+        let jump = self.asm.jcc(condition, self.place.exit);
+        self.add_link(jump, target, self.entry_for(target));
+    }
+
+    /// Leaves the block sideways on a condition; the flags are in place, registers need not be.
+    pub fn side_exit(&mut self, condition: u8, target: VirtAddr) {
+        let uncounted = (self.instructions.len() - self.index - 1) as u32;
+        if self.parked == 0 && (self.plan.count == Count::No || uncounted == 0) {
+            self.link_if(condition, target);
+            return;
+        }
+        let jump = self.asm.jcc(condition, self.place.exit);
+        let entry = self.entry_for(target);
+        self.cold.push(Cold::Side { jump, parked: self.parked, target, entry, uncounted });
+    }
+
+    fn entry_for(&self, target: VirtAddr) -> Entry {
+        if target > self.current().rip { Entry::Body } else { Entry::Safepoint }
+    }
+
+    fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
+        let link = self.links.len() as u32;
+        self.links.push(Link {
+            from: self.place.block,
+            target,
+            jump: self.place.host + jump,
+            cold: 0,
+            entry,
+            flags: self.flags,
+        });
+        self.cold.push(Cold::Link { link });
+    }
+
+    /// Emits every cold path and leads the jumps there.
+    pub fn emit_cold(&mut self) {
+        let mut next = 0;
+        while next < self.cold.len() {
+            let cold = std::mem::replace(&mut self.cold[next], Cold::Link { link: u32::MAX });
+            next += 1;
+            let here = self.asm.address();
+            match cold {
+                Cold::Leave { jump, parked, reason } => {
+                    self.asm.patch_rel32(jump, here);
+                    self.parked = parked;
+                    self.unpark_all();
+                    self.leave(reason);
+                }
+                Cold::Side { jump, parked, target, entry, uncounted } => {
+                    self.asm.patch_rel32(jump, here);
+                    self.parked = parked;
+                    self.flags = Flags::InCpu;
+                    self.unpark_all();
+                    if self.plan.count == Count::Yes && uncounted != 0 {
+                        self.add_to_count(-(uncounted as i32));
+                    }
+                    let jump = self.asm.jmp(self.place.exit);
+                    self.add_link(jump, target, entry);
+                }
+                Cold::Link { link } => {
+                    let at = self.asm.here();
+                    let record = &mut self.links[link as usize];
+                    record.cold = self.place.host + at;
+                    let jump = record.jump - self.place.host;
+                    self.asm.patch_rel32(jump, here);
+                    self.leave(Reason::Link(self.place.first_link + link));
+                }
+            }
+        }
+    }
+}

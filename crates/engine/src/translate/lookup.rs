@@ -1,0 +1,114 @@
+//! Accesses to guest memory: the effective address and the lookup in the software TLB.
+
+use super::emit::{CC_ABOVE, CC_SIGN, Emitter};
+use super::leave::Cold;
+use super::{Chaos, Variant};
+use crate::analysis::address_registers;
+use crate::asm::{Gs, Mem, RSP, Reg, Width};
+use crate::block::{Address, Narrow, Reason, Segment, Site, Use};
+use crate::context::{Slot, tlb_offset};
+use addr::{PAGE_BYTES, VirtAddr};
+use mmu::TlbTable;
+
+impl Emitter<'_> {
+    /// Emits the lookup: afterwards `pointer` holds the host address of the operand.
+    ///
+    /// The flags are free, the registers of the address are in place, `pointer` and `index` are parked; `pointer` may
+    /// be one of the registers of the address.
+    pub fn lookup(&mut self, address: Address, usage: Use, bytes: u16, pointer: Reg, index: Reg) {
+        let table = table_for(&address, usage);
+        let number = self.place.first_site + self.sites.len() as u32;
+        if self.variant == Variant::Prepared {
+            self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
+            self.prepared += 1;
+        } else {
+            self.effective_address(&address, pointer);
+            self.chaos(number);
+            self.search(&address, table, bytes, pointer, index, number);
+        }
+        self.sites.push(Site {
+            block: self.place.block,
+            instruction: self.index as u8,
+            table,
+            usage,
+            pointer,
+            bytes,
+            placement: self.placement(),
+            address,
+            found: self.place.host + self.asm.here(),
+        });
+    }
+
+    fn effective_address(&mut self, address: &Address, to: Reg) {
+        if address.base.is_none() && address.index.is_none() {
+            self.asm.mov_imm(
+                to,
+                match address.narrow {
+                    Narrow::No => address.disp as u64,
+                    Narrow::Yes => u64::from(address.disp as u32),
+                },
+            );
+        } else if let (Some(base), None, Narrow::No, 0) = (address.base, address.index, address.narrow, address.disp) {
+            // A move costs nothing where registers are renamed.
+            self.asm.mov(Width::B64, to, base);
+        } else {
+            let width = if address.narrow == Narrow::Yes { Width::B32 } else { Width::B64 };
+            let disp = address.disp as i32;
+            self.asm.lea(width, to, Mem { base: address.base, index: address.index, scale: address.scale, disp });
+        }
+        match address.segment {
+            Segment::Flat => {}
+            Segment::Fs => self.asm.add_gs(to, Slot::FS_BASE),
+            Segment::Gs => self.asm.add_gs(to, Slot::GS_BASE),
+        }
+    }
+
+    /// `pointer` goes from effective address to host address, or the cold path is taken.
+    fn search(&mut self, address: &Address, table: TlbTable, bytes: u16, pointer: Reg, index: Reg, site: u32) {
+        let tags = tlb_offset(table);
+        let entry = |word: i32| match address.as_constant() {
+            Some(value) => Gs::At(tags + 16 * table.index(VirtAddr::new(value).page()) as i32 + word),
+            None => Gs::Indexed(index, tags + word),
+        };
+        if address.as_constant().is_none() {
+            self.asm.mov(Width::B32, index, pointer);
+            self.asm.shr32(index, 8);
+            self.asm.and32(index, (table.entries() as u32 - 1) * 16);
+        }
+        self.asm.add_gs(pointer, entry(0));
+        self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(bytes));
+        let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
+        self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
+        self.asm.add_gs(pointer, entry(8));
+    }
+
+    fn chaos(&mut self, site: u32) {
+        if self.plan.chaos == Chaos::Yes {
+            self.asm.decrement_gs(Slot::CHAOS);
+            let jump = self.asm.jcc(CC_SIGN, self.place.exit);
+            self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
+        }
+    }
+
+    /// Brings the registers of an address into place and frees the flags for a lookup.
+    pub fn prepare(&mut self, reads: u16) {
+        self.free_flags();
+        self.unpark(reads);
+    }
+
+    /// The registers that an access to `address` must find in place.
+    pub fn needs(address: &Address) -> u16 {
+        address_registers(address)
+    }
+}
+
+/// The table that serves an access: through RSP, or not.
+fn table_for(address: &Address, usage: Use) -> TlbTable {
+    let stack = address.base == Some(RSP) && address.index.is_none() && address.segment == Segment::Flat;
+    match (stack, usage) {
+        (true, Use::Load) => TlbTable::StackRead,
+        (true, _) => TlbTable::StackWrite,
+        (false, Use::Load) => TlbTable::Read,
+        (false, _) => TlbTable::Write,
+    }
+}
