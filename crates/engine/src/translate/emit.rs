@@ -39,7 +39,7 @@ pub struct Emitter<'a> {
 
 /// The head of a loop inside a block.
 #[derive(Clone, Copy)]
-struct LoopHead {
+pub struct LoopHead {
     /// Offset of its safepoint.
     at: u32,
     /// What is parked there on every turn.
