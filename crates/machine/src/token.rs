@@ -106,7 +106,9 @@ impl RunToken {
         while !queue.front().is_some_and(|first| Arc::ptr_eq(first, &me)) {
             queue = me.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut seen = (self.state.load(Ordering::Acquire), Instant::now());
+        let state = self.state.load(Ordering::Acquire);
+        // A state for a call that lasts, a holder for a slice that is used up, be it in many short calls.
+        let (mut seen, mut holder) = ((state, Instant::now()), (state as u32, Instant::now()));
         while !self.change(FREE, running(tid)) {
             let state = self.state.load(Ordering::Acquire);
             let lasts = seen.1.elapsed();
@@ -116,7 +118,10 @@ impl RunToken {
                 if self.change(state, running(tid)) {
                     break;
                 }
-            } else if state & IN_HOST == 0 && lasts >= SLICE {
+            }
+            if state as u32 != holder.0 {
+                holder = (state as u32, Instant::now());
+            } else if holder.1.elapsed() >= SLICE {
                 self.views.iter().for_each(|view| view.kick());
             }
             queue = me.wake.wait_timeout(queue, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
@@ -193,6 +198,27 @@ mod tests {
         .unwrap();
         assert_eq!(token.take_back(mark), TakenBack::Anew);
         token.give(1);
+    }
+
+    #[test]
+    fn who_makes_many_short_calls_is_kicked() {
+        let view = CpuView::new();
+        let token = Arc::new(RunToken::new(vec![Arc::clone(&view)]));
+        token.take(1);
+        let other = Arc::clone(&token);
+        let waiter = thread::spawn(move || {
+            other.take(2);
+            other.give(2);
+        });
+        while view.kick.swap(0, Ordering::AcqRel) == 0 {
+            let mark = token.enter_host(1);
+            if token.take_back(mark) == TakenBack::Anew {
+                break;
+            }
+        }
+        token.pass(1);
+        token.give(1);
+        waiter.join().unwrap();
     }
 
     #[test]
