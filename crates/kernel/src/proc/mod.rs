@@ -4,6 +4,7 @@ mod text;
 
 use crate::kernel::Kernel;
 use crate::task::{Pid, Tid};
+use std::borrow::Cow;
 
 /// What a path means.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,8 +19,9 @@ pub(crate) enum ProcPath {
 
 /// Sorts a path. `/proc/self`, `/proc/thread-self`, `/proc/PID` and `/proc/PID/task/TID` are processes'.
 pub(crate) fn classify(kernel: &Kernel, tid: Tid, path: &[u8]) -> ProcPath {
-    let Some(rest) = path.strip_prefix(b"/proc/") else { return ProcPath::Other };
-    let Ok(rest) = std::str::from_utf8(rest) else { return ProcPath::Other };
+    let Ok(path) = std::str::from_utf8(path) else { return ProcPath::Other };
+    let path = behind_link(path);
+    let Some(rest) = path.strip_prefix("/proc/") else { return ProcPath::Other };
     let (first, rest) = rest.split_once('/').map_or((rest, ""), |(first, rest)| (first, rest.trim_start_matches('/')));
     let pid = match first {
         "self" | "thread-self" => kernel.pid_of(tid),
@@ -36,6 +38,21 @@ pub(crate) fn classify(kernel: &Kernel, tid: Tid, path: &[u8]) -> ProcPath {
     }
 }
 
+/// The links of /dev that lead to a process's own descriptors.
+fn behind_link(path: &str) -> Cow<'_, str> {
+    let descriptor = match path {
+        "/dev/fd" => return "/proc/self/fd".into(),
+        "/dev/stdin" => "0",
+        "/dev/stdout" => "1",
+        "/dev/stderr" => "2",
+        _ => match path.strip_prefix("/dev/fd/") {
+            Some(descriptor) => descriptor,
+            None => return path.into(),
+        },
+    };
+    format!("/proc/self/fd/{descriptor}").into()
+}
+
 /// What a thread's directory has is, for us, what its process's has.
 fn without_task(rest: &str) -> &str {
     let Some(inside) = rest.strip_prefix("task/") else { return rest };
@@ -45,6 +62,13 @@ fn without_task(rest: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_links_of_dev_are_a_processs_own() {
+        assert_eq!(behind_link("/dev/fd/63"), "/proc/self/fd/63");
+        assert_eq!(behind_link("/dev/stderr"), "/proc/self/fd/2");
+        assert_eq!(behind_link("/dev/null"), "/dev/null");
+    }
 
     #[test]
     fn a_threads_files_are_its_processs() {
