@@ -114,10 +114,8 @@ impl RunToken {
             let lasts = seen.1.elapsed();
             if state != seen.0 {
                 seen = (state, Instant::now());
-            } else if state & IN_HOST != 0 && lasts >= PATIENCE {
-                if self.change(state, running(tid)) {
-                    break;
-                }
+            } else if state & IN_HOST != 0 && lasts >= PATIENCE && self.change(state, running(tid)) {
+                break;
             }
             if state as u32 != holder.0 {
                 holder = (state as u32, Instant::now());
