@@ -30,7 +30,7 @@ pub struct Heap {
 /// How traces are replayed and what is printed.
 #[derive(Args)]
 pub struct Compare {
-    /// Trace files, or gen:NAME[,ops=N][,seed=N]
+    /// Trace files, or `gen:NAME[,ops=N][,seed=N]`
     #[arg(value_name = "TRACE")]
     traces: Vec<String>,
 
@@ -98,7 +98,7 @@ enum Step {
 /// Writes one of the generated traces to a file.
 #[derive(Args)]
 struct Generate {
-    /// NAME[,ops=N][,seed=N]
+    /// `NAME[,ops=N][,seed=N]`
     trace: String,
 
     /// Where to; .rep writes the malloc lab's text, anything else the compact format
