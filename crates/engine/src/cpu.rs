@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 pub enum Budget {
     /// Until something happens.
     Unlimited,
-    /// So many blocks; exact only with [`Linking::Off`], where every block returns to the engine.
+    /// So many blocks; exact only with [`crate::Linking::Off`], where every block returns to the engine.
     Blocks(u64),
 }
 
