@@ -86,7 +86,7 @@ const BOUNCE_WORDS: usize = (512 + 64) / 8;
 /// First word of the jump cache: pairs of guest address and host address.
 const JUMP_CACHE: usize = 1024;
 /// Entries of the jump cache; a power of two.
-pub const JUMP_CACHE_ENTRIES: usize = 2048;
+pub const JUMP_CACHE_ENTRIES: usize = 8192;
 
 /// The displacement of a vector register from `gs`.
 pub fn ymm_offset(register: u8) -> i32 {

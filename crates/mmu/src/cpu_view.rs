@@ -22,7 +22,7 @@ pub const TLB_ENTRIES: usize = 4096;
 /// Entries of the tables for accesses through RSP; a power of two.
 pub const STACK_TLB_ENTRIES: usize = 64;
 /// Words of the save area; what they hold is the engine's business.
-pub const SAVE_WORDS: usize = 8192;
+pub const SAVE_WORDS: usize = 32768;
 
 /// One entry of a software TLB.
 #[repr(C, align(16))]
