@@ -362,15 +362,15 @@ fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
         Leave => return if instruction.code() == Code::Leaveq { Class::Leave } else { Class::Helper },
         _ => {}
     }
-    let Some(memory) = (0..instruction.op_count()).find(|index| instruction.op_kind(*index) == OpKind::Memory) else {
+    let has_operand = (0..instruction.op_count()).any(|index| instruction.op_kind(index) == OpKind::Memory);
+    if !has_operand {
         return if usage.is_some() { Class::Helper } else { Class::Plain };
-    };
+    }
     let operand = Operand {
         address: address_of(instruction),
         usage: usage.unwrap_or(Use::Load),
         bytes: features::memory_bytes(instruction),
     };
-    let _ = memory;
     if features::is_moffs(instruction.code()) { Class::Moffs(operand) } else { Class::Memory(operand) }
 }
 

@@ -138,6 +138,15 @@ impl State<'_> {
         address.evaluate(|r| self.gpr(r), Slot::FS_BASE.get(self.view), Slot::GS_BASE.get(self.view))
     }
 
+    /// What the segment of an instruction's memory operand starts at.
+    pub fn segment_base(&self, instruction: &Instruction) -> u64 {
+        match instruction.memory_segment() {
+            Register::FS => Slot::FS_BASE.get(self.view),
+            Register::GS => Slot::GS_BASE.get(self.view),
+            _ => 0,
+        }
+    }
+
     /// The effective address of an instruction's memory operand.
     pub fn operand_address(&self, instruction: &Instruction) -> VirtAddr {
         self.evaluate(&address_of(instruction))

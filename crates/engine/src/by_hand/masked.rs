@@ -105,11 +105,7 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -
 
 /// `maskmovdqu`, `maskmovq`: bytes whose mask byte is negative go to the memory at RDI.
 pub fn byte_store(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -> Result<(), Exit> {
-    let base = match instruction.memory_segment() {
-        Register::FS => crate::context::Slot::FS_BASE.get(state.view),
-        Register::GS => crate::context::Slot::GS_BASE.get(state.view),
-        _ => 0,
-    };
+    let base = state.segment_base(instruction);
     let narrow = (0..instruction.op_count()).any(|index| instruction.op_kind(index) == OpKind::MemorySegEDI);
     let rdi = if narrow { state.gpr(RDI) & u64::from(u32::MAX) } else { state.gpr(RDI) };
     let addr = VirtAddr::new(rdi.wrapping_add(base));

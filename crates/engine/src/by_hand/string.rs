@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::guest::Guest;
 use crate::state::{DIRECTION, State, mask};
 use addr::{Access, PAGE_BYTES, PhysAddr, VirtAddr};
-use iced_x86::{Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 use mmu::TlbTable;
 
 const RSI: u8 = 6;
@@ -47,11 +47,7 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -
     let bytes = instruction.memory_size().size() as u64;
     let address_mask = if uses_32_bit_addresses(instruction) { u64::from(u32::MAX) } else { u64::MAX };
     let step = if state.rflags() & DIRECTION != 0 { bytes.wrapping_neg() } else { bytes };
-    let source_base = match instruction.memory_segment() {
-        Register::FS => crate::context::Slot::FS_BASE.get(state.view),
-        Register::GS => crate::context::Slot::GS_BASE.get(state.view),
-        _ => 0,
-    };
+    let source_base = state.segment_base(instruction);
     let Some(operation) = operation(instruction.mnemonic()) else {
         // ins and outs need a privilege that no program has.
         return Err(Exit::Exception(crate::exit::Exception::GeneralProtection));

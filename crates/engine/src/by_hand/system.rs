@@ -44,11 +44,7 @@ fn set_base(state: State<'_>, instruction: &Instruction, slot: Slot) -> Result<(
 }
 
 fn xlat(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -> Result<(), Exit> {
-    let base = match instruction.memory_segment() {
-        Register::FS => Slot::FS_BASE.get(state.view),
-        Register::GS => Slot::GS_BASE.get(state.view),
-        _ => 0,
-    };
+    let base = state.segment_base(instruction);
     let offset = state.register(instruction.memory_base()).wrapping_add(state.register(Register::AL));
     let addr = VirtAddr::new((offset & mask(instruction.memory_base().size())).wrapping_add(base));
     let value = guest.load(addr, 1)?;
