@@ -1,4 +1,5 @@
-//! Compiles the recorder library, which the binary carries inside itself, so that one cargo command is enough.
+//! Says whether this platform can run programs. If so, compiles the recorder library, which the binary carries inside
+//! itself, so that one cargo command is enough.
 
 use std::env;
 use std::path::Path;
@@ -9,7 +10,14 @@ const SOURCE: &str = "../recorder/src/lib.rs";
 fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
     println!("cargo::rerun-if-changed=build.rs");
-    let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
+    println!("cargo::rustc-check-cfg=cfg(runs_programs)");
+    if variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+        println!("cargo::rustc-cfg=runs_programs");
+        compile_recorder();
+    }
+}
+
+fn compile_recorder() {
     let library = Path::new(&variable("OUT_DIR")).join("libpagewalk_recorder.so");
     let options = ["--edition=2024", "--crate-type=cdylib", "--crate-name=pagewalk_recorder", "-Copt-level=3"];
     let small = ["-Cpanic=abort", "-Cstrip=symbols", "-Clto", "-Ccodegen-units=1"];
@@ -24,4 +32,8 @@ fn main() {
         .expect("cargo names a rustc that runs");
     assert!(status.success(), "the recorder library compiles");
     println!("cargo::rustc-env=PAGEWALK_RECORDER={}", library.display());
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }

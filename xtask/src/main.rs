@@ -4,6 +4,7 @@
 mod bench;
 mod bless;
 mod checkers;
+mod portable;
 mod shell;
 mod test;
 mod tools;
@@ -29,6 +30,8 @@ enum Command {
     Fuzz(checkers::Options),
     /// Measure against native, qemu-x86_64 and valgrind, and write the section of bench/RESULTS.md.
     Bench(bench::Options),
+    /// Check that the binary builds for platforms where it cannot run programs; rustup provides their libraries.
+    Portable,
     /// Run the tests and accept what they print as the golden files; review the diff.
     Bless(bless::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Lockstep(options) => checkers::run("lockstep", &options),
         Command::Fuzz(options) => checkers::run("fuzz", &options),
         Command::Bench(options) => bench::run(&options),
+        Command::Portable => portable::run(),
         Command::Bless(options) => bless::run(&options),
     };
     match result {

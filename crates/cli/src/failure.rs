@@ -21,6 +21,7 @@ impl Failure {
     }
 
     /// A program that is not there: exit status 127.
+    #[cfg(runs_programs)]
     pub fn not_found(sentence: impl Into<String>) -> Self {
         Self { status: 127, sentence: sentence.into() }
     }
@@ -29,6 +30,13 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         eprintln!("pagewalk: {}", self.sentence);
         ExitCode::from(self.status)
+    }
+}
+
+/// What `explain` complains about is the user's input.
+impl From<explain::Complaint> for Failure {
+    fn from(complaint: explain::Complaint) -> Self {
+        Self::usage(complaint.to_string())
     }
 }
 

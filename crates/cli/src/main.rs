@@ -1,6 +1,7 @@
 //! The binary `pagewalk`: options and printing.
 //!
 //! Each subcommand is one file in `commands` with a clap struct of its options and a `run` that returns the exit status.
+//! What runs programs exists on x86-64 Linux only (`cfg(runs_programs)`, set by the build script); the rest builds anywhere.
 #![forbid(unsafe_code)]
 
 mod commands;
@@ -21,6 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(runs_programs)]
     Run(commands::run::Run),
     Heap(commands::heap::Heap),
     Explain(explain::Options),
@@ -42,6 +44,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Heap(heap) => commands::heap::run(heap),
         Command::Explain(options) => explain::run(&options),
         Command::Policies(options) => policies::run(&options),
+        #[cfg(runs_programs)]
         Command::Run(run) => commands::run::run(&run),
     }
 }

@@ -1,8 +1,9 @@
-//! Frames, page tables, the walk, and a CPU's view of them.
+//! Frames, page tables in RAM, and a CPU's view of them.
 //!
 //! Everything here is a value or an atomic word: a walk reads entries in simulated RAM and answers; it calls nobody
 //! back. [`Memory`] is the machine's RAM with the marks of frames that hold translated code; [`Frames`] hands frames
-//! out; [`Tables`] is one tree of page tables; [`CpuView`] is what one virtual CPU remembers of a tree.
+//! out; [`Tables`] is one tree of page tables; [`CpuView`] is what one virtual CPU remembers of a tree. Geometries and
+//! the walk itself are the crate `paging`, which needs no RAM of the host; their names are passed on from here.
 #![forbid(unsafe_code)]
 
 mod bit_tree;
@@ -12,15 +13,11 @@ mod cpu_view;
 mod cursor;
 mod entry;
 mod fork;
-mod format;
 mod frames;
-mod geometry;
 mod memory;
 mod shootdown;
-mod sparse;
 mod tables;
 mod upper_half;
-mod walk;
 
 pub use code_changes::CodeChanges;
 pub use code_marks::CodeMarks;
@@ -28,12 +25,9 @@ pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry
 pub use cursor::Cursor;
 pub use entry::{Entry, Leaf, Origin, SwapSlot};
 pub use fork::SharedPages;
-pub use format::EntryFormat;
 pub use frames::{Frame, Frames, MAX_ORDER, Released};
-pub use geometry::{AddressParts, Addressing, Geometry, MAX_LEVELS};
 pub use memory::Memory;
+pub use paging::{Cause, EntrySource, Geometry, Marking, Refusal, Step, Translation, peek, walk, walk_observed};
 pub use shootdown::Shootdown;
-pub use sparse::SparseMemory;
 pub use tables::{Levels, Mapped, OutOfFrames, Tables};
 pub use upper_half::UpperHalf;
-pub use walk::{Cause, EntrySource, Marking, Refusal, Step, Translation, peek, walk, walk_observed};

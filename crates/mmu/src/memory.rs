@@ -67,3 +67,33 @@ fn part_of_word(at: PhysAddr, bytes: u64) -> (PhysAddr, u32, u64) {
     let within = at.get() % 8;
     (at - within, 8 * within as u32, (1 << (8 * bytes)) - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Geometry, walk};
+    use addr::{Access, Privilege, VirtAddr};
+
+    const ROOT: PhysAddr = PhysAddr::new(0);
+
+    #[test]
+    fn a_walk_reads_simulated_ram() {
+        let memory = Memory::new(16).expect("16 frames fit");
+        for (geometry, leaf) in [(Geometry::X86_64, 0x5007), (Geometry::TWO_LEVEL, 0x5007)] {
+            for frame in 0..4 {
+                memory.ram().zero_frame(addr::Pfn::new(frame));
+            }
+            let addr = VirtAddr::new(0x40_3123);
+            let mut table = ROOT;
+            for level in (1..=geometry.level_count()).rev() {
+                let at = table + geometry.index(addr, level) * geometry.entry_bytes();
+                let next = table + 4096;
+                let word = if level == 1 { leaf } else { geometry.format().table(geometry.frame_number(next)) };
+                memory.exchange_entry(at, geometry.entry_bytes(), 0, word).expect("the entry was 0");
+                table = next;
+            }
+            let found = walk(&*memory, &geometry, ROOT, addr, Access::Write, Privilege::User).expect("mapped");
+            assert_eq!((found.phys.get(), found.dirty), (0x5123, true));
+        }
+    }
+}

@@ -34,6 +34,47 @@ fn kernel_and_engine_know_nothing_of_each_other() {
     assert!(!allowed["mmu"].contains("kernel"));
 }
 
+/// The crates outside the workspace that `explain` and what it stands on may use: pure ones.
+const PURE: [&str; 4] = ["schemars", "serde", "serde_json", "toml"];
+/// What needs the host to be x86-64 Linux.
+const OF_THIS_PLATFORM: [&str; 8] = ["engine", "host", "kernel", "libc", "lockstep", "machine", "mmu", "recorder"];
+
+#[test]
+fn explain_needs_no_particular_platform() {
+    let below = &drawn(include_str!("walls.txt"))["explain"];
+    let mut offences: Vec<String> = OF_THIS_PLATFORM
+        .iter()
+        .filter(|name| below.contains(**name))
+        .map(|name| format!("explain stands on {name}"))
+        .collect();
+    for package in packages()
+        .iter()
+        .filter(|package| below.contains(&short(&package["name"])) || short(&package["name"]) == "explain")
+    {
+        for dependency in
+            declared(package).filter(|dependency| dependency["kind"].is_null() && dependency["path"].is_null())
+        {
+            let name = short(&dependency["name"]);
+            if !PURE.contains(&name.as_str()) {
+                offences.push(format!("{} uses {name}", short(&package["name"])));
+            }
+        }
+    }
+    assert_none(&offences, "explain must build on any platform");
+}
+
+#[test]
+fn the_binary_names_this_platform_where_it_needs_it() {
+    let packages = packages();
+    let cli = packages.iter().find(|package| short(&package["name"]) == "cli").expect("there is a binary");
+    let everywhere = declared(cli).filter(|dependency| dependency["kind"].is_null() && dependency["target"].is_null());
+    let offences: Vec<String> = everywhere
+        .map(|dependency| short(&dependency["name"]))
+        .filter(|name| OF_THIS_PLATFORM.contains(&name.as_str()))
+        .collect();
+    assert_none(&offences, "dependencies of the binary that belong below [target.'cfg(...)'.dependencies]");
+}
+
 /// Everything each crate may use: what is drawn, and what lies below that.
 fn drawn(text: &str) -> Graph {
     let mut graph = Graph::new();
@@ -56,22 +97,30 @@ fn drawn(text: &str) -> Graph {
 
 /// What each crate of the workspace does use, tests and build scripts included; xtask stands outside.
 fn workspace() -> Graph {
+    packages().iter().map(|package| (short(&package["name"]), dependencies(package))).collect()
+}
+
+/// The packages of the workspace as cargo describes them, without xtask.
+fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["metadata", "--no-deps", "--format-version", "1", "--offline"];
     let output = Command::new(cargo).args(arguments).current_dir(root()).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let packages = metadata["packages"].as_array().expect("a list of packages");
-    let names = packages.iter().filter(|package| package["name"] != "xtask");
-    names.map(|package| (short(&package["name"]), dependencies(package))).collect()
+    packages.iter().filter(|package| package["name"] != "xtask").cloned().collect()
 }
 
 fn dependencies(package: &Value) -> BTreeSet<String> {
-    let list = package["dependencies"].as_array().expect("a list of dependencies");
-    list.iter()
+    declared(package)
         .filter(|dependency| !dependency["path"].is_null())
         .map(|dependency| short(&dependency["name"]))
         .collect()
+}
+
+/// What a package's manifest says it depends on.
+fn declared(package: &Value) -> impl Iterator<Item = &Value> {
+    package["dependencies"].as_array().expect("a list of dependencies").iter()
 }
 
 /// The name a crate is drawn with: the binary's package is the project's.

@@ -1,27 +1,14 @@
 //! `pagewalk explain`: one translation step by step, small systems, stories, replacement policies.
 
-mod all;
-mod machine_file;
-mod presets;
-mod references;
 mod stepping;
-mod stories;
-mod story;
-mod svg;
-mod system;
-mod text;
-mod translate;
 
 use crate::failure::Failure;
-use addr::{Access, VirtAddr};
+use explain::{Ink, Story, System, all, presets, references, svg, text};
 use model::Settings;
 use std::fs;
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use story::Story;
-use system::System;
-use text::Ink;
 
 /// Draws and computes a small memory system, step by step.
 ///
@@ -106,7 +93,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let text = if options.list {
         presets::list()?
     } else if options.schema {
-        json(&serde_json::Value::from(schemars::schema_for!(machine_file::MachineFile)))
+        json(&explain::schema())
     } else if options.replacement.refs.is_some() || options.replacement.refs_file.is_some() {
         return replay(options);
     } else {
@@ -124,7 +111,7 @@ fn explain_machine(options: &Options) -> Result<ExitCode, Failure> {
     if options.print {
         return print(&text);
     }
-    let mut system = System::new(machine_file::parse(&text, &name)?)?;
+    let mut system = System::new(explain::parse(&text, &name)?)?;
     if options.all {
         let answers = all::answers(&system)?;
         return print(&match options.format {
@@ -133,31 +120,13 @@ fn explain_machine(options: &Options) -> Result<ExitCode, Failure> {
             Format::Svg => return Err(Failure::usage("--all is a table, not a picture: --format csv or json")),
         });
     }
-    let mut addresses: Vec<(VirtAddr, Access)> =
-        words.iter().map(|word| address(word)).collect::<Result<_, _>>().map_err(Failure::usage)?;
+    let mut addresses = words.iter().map(|word| explain::address(word)).collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = &options.addresses {
         for word in read(file)?.split_whitespace() {
-            addresses.push(address(word).map_err(Failure::usage)?);
+            addresses.push(explain::address(word)?);
         }
     }
-    show(options, &tell(&mut system, &addresses)?)
-}
-
-/// What happens to the addresses, or the machine's own story.
-fn tell(system: &mut System, addresses: &[(VirtAddr, Access)]) -> Result<Story, Failure> {
-    let title = format!("{}: {}", system.file.name, system.file.summary);
-    let source = system.file.source.clone();
-    if addresses.is_empty() {
-        let Some(story) = system.file.story.clone() else {
-            let name = &system.file.name;
-            return Err(Failure::usage(format!("{name} tells no story of its own: give it an address, such as 0x3d4")));
-        };
-        let steps = stories::tell(system, &story)
-            .map_err(|what| Failure::usage(format!("machine {}: {what}", system.file.name)))?;
-        return Ok(Story { title, source, steps });
-    }
-    let steps = addresses.iter().flat_map(|&(addr, access)| translate::translate(system, addr, access).0).collect();
-    Ok(Story { title, source, steps })
+    show(options, &explain::tell(&mut system, &addresses)?)
 }
 
 fn show(options: &Options, story: &Story) -> Result<ExitCode, Failure> {
@@ -208,23 +177,6 @@ fn replay(options: &Options) -> Result<ExitCode, Failure> {
         }
         Format::Text | Format::Svg => show(options, &references::story(&question, &counts)),
     }
-}
-
-/// `0x3d4`, `w:0x3d4`, `x:980`.
-fn address(word: &str) -> Result<(VirtAddr, Access), String> {
-    let wrong = || format!("expected an address such as 0x3d4, w:0x3d4 (write) or x:0x3d4 (fetch), not \"{word}\"");
-    let (access, digits) = match word.split_once(':') {
-        None => (Access::Read, word),
-        Some(("r", digits)) => (Access::Read, digits),
-        Some(("w", digits)) => (Access::Write, digits),
-        Some(("x", digits)) => (Access::Execute, digits),
-        Some(_) => return Err(wrong()),
-    };
-    let number = match digits.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => digits.parse().ok(),
-    };
-    number.map(|number| (VirtAddr::new(number), access)).ok_or_else(wrong)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

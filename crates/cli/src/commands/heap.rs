@@ -2,6 +2,7 @@
 
 mod bench;
 mod plot;
+#[cfg(runs_programs)]
 mod record;
 mod strip;
 mod table;
@@ -88,8 +89,10 @@ enum Format {
 #[derive(Subcommand)]
 enum Step {
     /// Runs a program natively and writes a trace of its malloc calls
+    #[cfg(runs_programs)]
     Record(record::Record),
     /// Records a program and compares the allocators on its trace
+    #[cfg(runs_programs)]
     Run(record::Run),
     /// Writes one of the generated traces to a file
     Generate(Generate),
@@ -109,7 +112,9 @@ struct Generate {
 /// Runs the command.
 pub fn run(heap: Heap) -> Result<ExitCode, Failure> {
     match heap.command {
+        #[cfg(runs_programs)]
         Some(Step::Record(record)) => record.run(),
+        #[cfg(runs_programs)]
         Some(Step::Run(run)) => run.run(),
         Some(Step::Generate(generate)) => generate.run(),
         None => heap.compare.run(),

@@ -3,4 +3,5 @@
 pub mod explain;
 pub mod heap;
 pub mod policies;
+#[cfg(runs_programs)]
 pub mod run;

@@ -1,8 +1,7 @@
 //! `--step`: one step at a time, on and back.
 
-use super::story::Story;
-use super::text::{self, Ink};
 use crate::failure::Failure;
+use explain::{Ink, Story, text};
 use std::io::{BufRead, Write};
 
 /// Shows the steps one by one: Enter or `n` goes on, `b` goes back, `q` ends.
@@ -29,8 +28,8 @@ pub fn run(story: &Story, ink: Ink, keys: &mut impl BufRead, screen: &mut impl W
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::Step;
     use super::*;
+    use explain::Step;
 
     #[test]
     fn keys_go_on_and_back() {

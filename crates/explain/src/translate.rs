@@ -4,8 +4,8 @@ use super::machine_file::AbsentPages;
 use super::story::{Field, Step, Table};
 use super::system::{SPACE, System};
 use addr::{Access, PhysAddr, Privilege, VirtAddr};
-use mmu::{Cause, Marking, Refusal, Translation, walk_observed};
 use model::{By, Found, Scope, TlbEntry};
+use paging::{Cause, Marking, Refusal, Translation, walk_observed};
 
 /// What came out, in the columns of the textbook's exercise; `None` where a column does not apply.
 #[derive(Clone, Default, Debug)]
@@ -196,7 +196,7 @@ impl Walkthrough<'_> {
     }
 
     /// Reads the page tables: whether the leaf was dirty before, what the walk says, and every entry as a table.
-    fn read_tables(&mut self, marking: Marking) -> (bool, Result<Translation, Refusal>, Vec<mmu::Step>) {
+    fn read_tables(&mut self, marking: Marking) -> (bool, Result<Translation, Refusal>, Vec<paging::Step>) {
         let mut entries = Vec::new();
         let System { tables, geometry, root, .. } = &*self.system;
         let found = walk_observed(tables, geometry, *root, self.addr, self.access, Privilege::User, marking, |entry| {
@@ -222,7 +222,7 @@ impl Walkthrough<'_> {
         }
     }
 
-    fn show_walk(&mut self, entries: &[mmu::Step]) {
+    fn show_walk(&mut self, entries: &[paging::Step]) {
         let start = self.system.walk_caches.lookup(self.addr, SPACE).map_or(usize::MAX, |(level, _)| level);
         let System { geometry, .. } = &*self.system;
         let format = geometry.format();
@@ -264,7 +264,7 @@ impl Walkthrough<'_> {
         self.steps.push(step);
     }
 
-    fn fill_tlb(&mut self, translation: Translation, entries: &[mmu::Step]) -> TlbEntry {
+    fn fill_tlb(&mut self, translation: Translation, entries: &[paging::Step]) -> TlbEntry {
         let System { geometry, walk_caches, tlbs, .. } = &mut *self.system;
         for entry in entries.iter().filter(|entry| entry.level > 1) {
             let table = geometry.format().frame_number(entry.word) * geometry.page_bytes();

@@ -1,8 +1,8 @@
 //! A process on a machine of few pages: reads, a start from an executable, more memory.
 
-use crate::commands::explain::story::{Step, Table};
-use crate::commands::explain::system::System;
-use crate::commands::explain::translate::translate;
+use crate::story::{Step, Table};
+use crate::system::System;
+use crate::translate::translate;
 use addr::{Access, Perms, Privilege, VirtAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,46 +1,46 @@
 //! The machines that come with pagewalk.
 
 use super::machine_file::{MachineFile, parse};
-use crate::failure::Failure;
+use crate::complaint::Complaint;
 use std::path::Path;
 
 /// Every preset's name and text.
 pub const ALL: &[(&str, &str)] = &[
-    ("small", include_str!("../../../presets/small.toml")),
-    ("i7", include_str!("../../../presets/i7.toml")),
-    ("two-level", include_str!("../../../presets/two-level.toml")),
-    ("zen4", include_str!("../../../presets/zen4.toml")),
-    ("golden-cove", include_str!("../../../presets/golden-cove.toml")),
-    ("skylake", include_str!("../../../presets/skylake.toml")),
-    ("book-100", include_str!("../../../presets/book-100.toml")),
-    ("dram-cache", include_str!("../../../presets/dram-cache.toml")),
-    ("no-translation", include_str!("../../../presets/no-translation.toml")),
-    ("synonym", include_str!("../../../presets/synonym.toml")),
-    ("shared", include_str!("../../../presets/shared.toml")),
+    ("small", include_str!("../presets/small.toml")),
+    ("i7", include_str!("../presets/i7.toml")),
+    ("two-level", include_str!("../presets/two-level.toml")),
+    ("zen4", include_str!("../presets/zen4.toml")),
+    ("golden-cove", include_str!("../presets/golden-cove.toml")),
+    ("skylake", include_str!("../presets/skylake.toml")),
+    ("book-100", include_str!("../presets/book-100.toml")),
+    ("dram-cache", include_str!("../presets/dram-cache.toml")),
+    ("no-translation", include_str!("../presets/no-translation.toml")),
+    ("synonym", include_str!("../presets/synonym.toml")),
+    ("shared", include_str!("../presets/shared.toml")),
 ];
 
 const LEVELS: &str = "levels:K";
 const LEVELS_SUMMARY: &str = "a 48-bit space of 4 KiB pages whose page number is shared out over K levels, 1 to 36";
 
 /// The text of a preset.
-pub fn text(name: &str) -> Result<String, Failure> {
+pub fn text(name: &str) -> Result<String, Complaint> {
     if let Some(count) = name.strip_prefix("levels:") {
         return levels(name, count);
     }
     let preset = ALL.iter().find(|(preset, _)| *preset == name);
     preset.map(|(_, text)| text.to_string()).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|(preset, _)| *preset).chain([LEVELS]).collect();
-        Failure::usage(format!("there is no preset {name}; there are {}, and --machine FILE.toml", names.join(", ")))
+        Complaint::new(format!("there is no preset {name}; there are {}, and --machine FILE.toml", names.join(", ")))
     })
 }
 
 /// A preset's machine.
-pub fn machine(name: &str) -> Result<MachineFile, Failure> {
+pub fn machine(name: &str) -> Result<MachineFile, Complaint> {
     parse(&text(name)?, Path::new(name))
 }
 
 /// The table of `--list`.
-pub fn list() -> Result<String, Failure> {
+pub fn list() -> Result<String, Complaint> {
     let mut lines = String::new();
     for (name, _) in ALL {
         lines.push_str(&format!("{name:15} {}\n", machine(name)?.summary));
@@ -48,9 +48,9 @@ pub fn list() -> Result<String, Failure> {
     Ok(format!("{lines}{LEVELS:15} {LEVELS_SUMMARY}\n"))
 }
 
-fn levels(name: &str, count: &str) -> Result<String, Failure> {
-    let geometry = count.parse().ok().and_then(mmu::Geometry::levels);
-    let geometry = geometry.ok_or_else(|| Failure::usage(format!("{name}: expected levels:K with K from 1 to 36")))?;
+fn levels(name: &str, count: &str) -> Result<String, Complaint> {
+    let geometry = count.parse().ok().and_then(paging::Geometry::levels);
+    let geometry = geometry.ok_or_else(|| Complaint::new(format!("{name}: expected levels:K with K from 1 to 36")))?;
     let bits: Vec<String> =
         (1..=geometry.level_count()).rev().map(|level| geometry.table_entries(level).ilog2().to_string()).collect();
     Ok(format!(

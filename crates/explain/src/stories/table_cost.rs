@@ -1,7 +1,7 @@
 //! How many tables a layout takes, against one flat table.
 
-use crate::commands::explain::story::{Step, Table};
-use crate::commands::explain::system::System;
+use crate::story::{Step, Table};
+use crate::system::System;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -5,16 +5,20 @@ use serde::Serialize;
 /// A sequence of steps under a title.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Story {
+    /// What it is about.
     pub title: String,
     /// Where the numbers come from, if anywhere.
     pub source: String,
+    /// What happens, in order.
     pub steps: Vec<Step>,
 }
 
 /// What is shown between two keys of `--step`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Step {
+    /// What happens in it.
     pub title: String,
+    /// What there is to see.
     pub blocks: Vec<Block>,
 }
 
@@ -22,25 +26,35 @@ pub struct Step {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
+    /// A line of text.
     Line(String),
+    /// An address, cut into fields of bits, the highest first.
     Bits(Vec<Field>),
+    /// A table.
     Table(Table),
 }
 
 /// Some bits of an address, the highest field first.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Field {
+    /// What the field is called.
     pub name: String,
+    /// How many bits it has.
     pub bits: u32,
+    /// What they hold.
     pub value: u64,
 }
 
 /// Rows under a head; some rows are marked.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Table {
+    /// A line above the table; empty for none.
     pub caption: String,
+    /// The names of the columns.
     pub head: Vec<String>,
+    /// The rows, each with as many cells as there are columns.
     pub rows: Vec<Vec<String>>,
+    /// The numbers of the marked rows.
     pub marked: Vec<usize>,
 }
 

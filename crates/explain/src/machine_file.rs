@@ -1,8 +1,8 @@
 //! The file that describes a machine: `pagewalk explain --schema` prints its JSON schema.
 
-use crate::failure::Failure;
-use mmu::{Addressing, EntryFormat, Geometry, MAX_LEVELS};
+use crate::complaint::Complaint;
 use model::{By, CacheLevel, Inclusion, Serves, Shape, TlbStructure, WayReplacement, WritePolicy};
+use paging::{Addressing, EntryFormat, Geometry, MAX_LEVELS};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
@@ -233,15 +233,20 @@ pub struct Contents {
     pub lines: Vec<String>,
 }
 
+/// The JSON schema of machine files.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(MachineFile).into()
+}
+
 /// Reads a machine, or says where it is wrong.
-pub fn parse(text: &str, file: &Path) -> Result<MachineFile, Failure> {
+pub fn parse(text: &str, file: &Path) -> Result<MachineFile, Complaint> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let before = &text[..at];
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|&character| character != '\n').count() + 1;
         let message = error.message().lines().collect::<Vec<_>>().join(" ");
-        Failure::usage(format!("{}:{line}:{column}: {message}", file.display()))
+        Complaint::new(format!("{}:{line}:{column}: {message}", file.display()))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::system::System;
 use super::translate::{Answer, translate};
-use crate::failure::Failure;
+use crate::complaint::Complaint;
 use addr::{Access, VirtAddr};
 
 const HEADER: &str = "va,vpn,tlbi,tlbt,tlb,fault,ppn,pa,co,ci,ct,cache,byte";
@@ -10,10 +10,10 @@ const HEADER: &str = "va,vpn,tlbi,tlbt,tlb,fault,ppn,pa,co,ci,ct,cache,byte";
 const MOST_BYTES: u64 = 1 << 20;
 
 /// The answers, in the order of addresses.
-pub fn answers(system: &System) -> Result<Vec<Answer>, Failure> {
+pub fn answers(system: &System) -> Result<Vec<Answer>, Complaint> {
     if system.geometry.virtual_bytes() > MOST_BYTES {
         let bits = system.geometry.virtual_bits();
-        return Err(Failure::usage(format!(
+        return Err(Complaint::new(format!(
             "--all is for spaces of up to 20 bits, and {} has {bits}",
             system.file.name
         )));

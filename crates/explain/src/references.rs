@@ -9,17 +9,25 @@ use serde::Serialize;
 /// The counts of one policy and size.
 #[derive(Clone, Debug, Serialize)]
 pub struct Count {
+    /// The policy's name.
     pub policy: &'static str,
+    /// How many frames memory has.
     pub frames: usize,
+    /// References that found their page absent.
     pub faults: u64,
 }
 
 /// What to replay.
 pub struct Question {
+    /// The string.
     pub references: Vec<Reference>,
+    /// Sizes of memory, in frames.
     pub frames: Vec<usize>,
+    /// Who chooses victims.
     pub policies: Vec<PolicyKind>,
+    /// What some of them need to know.
     pub settings: Settings,
+    /// The window of the working set, in references, if that is wanted.
     pub window: Option<usize>,
 }
 

@@ -6,10 +6,10 @@ mod programs;
 mod sharing;
 mod table_cost;
 
-use super::address;
 use super::story::Step;
 use super::system::System;
 use super::translate::translate;
+use crate::address;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -47,7 +47,7 @@ fn accesses(system: &System, words: &[String]) -> Result<Vec<Step>, String> {
     let mut system = system.clone();
     let mut steps = Vec::new();
     for word in words {
-        let (addr, access) = address(word)?;
+        let (addr, access) = address(word).map_err(|complaint| complaint.to_string())?;
         steps.extend(translate(&mut system, addr, access).0);
     }
     Ok(steps)

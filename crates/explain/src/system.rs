@@ -1,10 +1,10 @@
 //! A small machine in some state: tables, TLBs, caches and the bytes that are known.
 
 use super::machine_file::{AbsentPages, MachineFile, shape};
-use crate::failure::Failure;
+use crate::complaint::Complaint;
 use addr::{Access, Perms, PhysAddr, Privilege, VirtAddr};
-use mmu::{EntrySource, Geometry, Marking, SparseMemory, peek, walk_observed};
 use model::{Caches, Scope, TlbEntry, Tlbs, WalkCache, WalkCaches};
+use paging::{EntrySource, Geometry, Marking, SparseMemory, peek, walk_observed};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The only address space there is.
@@ -13,26 +13,26 @@ pub const SPACE: u16 = 0;
 /// The machine.
 #[derive(Clone)]
 pub struct System {
-    pub file: MachineFile,
-    pub geometry: Geometry,
-    pub tables: SparseMemory,
-    pub root: PhysAddr,
-    pub tlbs: Tlbs,
-    pub walk_caches: WalkCaches,
-    pub caches: Caches,
-    pub line_bytes: u64,
+    pub(crate) file: MachineFile,
+    pub(crate) geometry: Geometry,
+    pub(crate) tables: SparseMemory,
+    pub(crate) root: PhysAddr,
+    pub(crate) tlbs: Tlbs,
+    pub(crate) walk_caches: WalkCaches,
+    pub(crate) caches: Caches,
+    pub(crate) line_bytes: u64,
     /// Bytes of memory that were given; the others are unknown.
-    pub bytes: BTreeMap<u64, u8>,
+    pub(crate) bytes: BTreeMap<u64, u8>,
     /// Tags that were given for invalid ways, by set and way.
-    pub invalid_tags: BTreeMap<(usize, usize), u64>,
+    pub(crate) invalid_tags: BTreeMap<(usize, usize), u64>,
     frames_in_use: BTreeSet<u64>,
 }
 
 impl System {
     /// Builds the machine of a file.
-    pub fn new(file: MachineFile) -> Result<Self, Failure> {
+    pub fn new(file: MachineFile) -> Result<Self, Complaint> {
         let name = file.name.clone();
-        Self::build(file).map_err(|what| Failure::usage(format!("machine {name}: {what}")))
+        Self::build(file).map_err(|what| Complaint::new(format!("machine {name}: {what}")))
     }
 
     fn build(file: MachineFile) -> Result<Self, String> {
@@ -133,7 +133,7 @@ impl System {
         let addr = VirtAddr::new(page * self.geometry.page_bytes());
         let bytes = self.geometry.entry_bytes();
         let mut leaf = None;
-        let see = |entry: mmu::Step| leaf = Some(entry.at);
+        let see = |entry: paging::Step| leaf = Some(entry.at);
         let marking = Marking::LeaveAlone;
         let _ = walk_observed(
             &self.tables,

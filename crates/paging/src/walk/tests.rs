@@ -1,5 +1,5 @@
 use super::*;
-use crate::{MAX_LEVELS, Memory, SparseMemory};
+use crate::{MAX_LEVELS, SparseMemory};
 
 const ROOT: PhysAddr = PhysAddr::new(0);
 
@@ -127,26 +127,5 @@ fn large_leaves_map_what_their_level_spans() {
         memory.store_entry(at, 8, leaf | 1 << 13);
         let refusal = user(&memory, &geometry, addr.get(), Access::Read).expect_err("reserved");
         assert_eq!((refusal.cause, refusal.error_code()), (Cause::ReservedBit { level }, Some(1 | 4 | 8)));
-    }
-}
-
-#[test]
-fn a_walk_reads_simulated_ram() {
-    let memory = Memory::new(16).expect("16 frames fit");
-    for (geometry, leaf) in [(Geometry::X86_64, 0x5007), (Geometry::TWO_LEVEL, 0x5007)] {
-        for frame in 0..4 {
-            memory.ram().zero_frame(addr::Pfn::new(frame));
-        }
-        let addr = VirtAddr::new(0x40_3123);
-        let mut table = ROOT;
-        for level in (1..=geometry.level_count()).rev() {
-            let at = table + geometry.index(addr, level) * geometry.entry_bytes();
-            let next = table + 4096;
-            let word = if level == 1 { leaf } else { geometry.format().table(geometry.frame_number(next)) };
-            memory.exchange_entry(at, geometry.entry_bytes(), 0, word).expect("the entry was 0");
-            table = next;
-        }
-        let found = user(&*memory, &geometry, addr.get(), Access::Write).expect("mapped");
-        assert_eq!((found.phys.get(), found.dirty), (0x5123, true));
     }
 }

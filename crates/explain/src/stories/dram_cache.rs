@@ -1,7 +1,7 @@
 //! DRAM as a cache of virtual pages on disk: hit, fault, allocation.
 
-use crate::commands::explain::story::{Step, Table};
-use crate::commands::explain::system::System;
+use crate::story::{Step, Table};
+use crate::system::System;
 use addr::{Access, Perms, Privilege};
 use model::{Outcome, Policy, PolicyKind, Reference, Settings};
 use schemars::JsonSchema;

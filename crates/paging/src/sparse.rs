@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Physical bytes of any number, of which only those that were written take up space; the others are 0.
 ///
-/// It serves the systems that are walked and explained, on one thread. Programs run in [`Memory`](crate::Memory).
+/// It serves the systems that are walked and explained, on one thread. Programs run in simulated RAM.
 #[derive(Clone, Default, Debug)]
 pub struct SparseMemory {
     bytes: RefCell<BTreeMap<u64, u8>>,

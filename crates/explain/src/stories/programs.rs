@@ -1,9 +1,9 @@
 //! Two small programs in one memory, without translation and with it. They are run, not described.
 
-use crate::commands::explain::story::{Step, Table};
-use crate::commands::explain::system::System;
+use crate::story::{Step, Table};
+use crate::system::System;
 use addr::{Access, Perms, Privilege, VirtAddr};
-use mmu::walk;
+use paging::walk;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

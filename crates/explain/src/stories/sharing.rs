@@ -1,8 +1,8 @@
 //! One frame under two spaces, shared and then private copy-on-write.
 
-use crate::commands::explain::story::{Step, Table};
-use crate::commands::explain::system::System;
-use crate::commands::explain::translate::translate;
+use crate::story::{Step, Table};
+use crate::system::System;
+use crate::translate::translate;
 use addr::{Access, Perms, Privilege, VirtAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;
