@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+#[cfg(runs_programs)]
+mod control;
 mod failure;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +26,8 @@ struct Cli {
 enum Command {
     #[cfg(runs_programs)]
     Run(commands::run::Run),
+    #[cfg(runs_programs)]
+    Ctl(commands::ctl::Ctl),
     Heap(commands::heap::Heap),
     Explain(explain::Options),
     Policies(policies::Options),
@@ -46,5 +50,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Policies(options) => policies::run(&options),
         #[cfg(runs_programs)]
         Command::Run(run) => commands::run::run(&run),
+        #[cfg(runs_programs)]
+        Command::Ctl(ctl) => commands::ctl::run(&ctl),
     }
 }

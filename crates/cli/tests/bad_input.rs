@@ -84,5 +84,8 @@ fn absurd_options_are_125() {
     refused(&["--no-such-option", "true"], 125, "unexpected argument");
     refused(&["--report", "/no/such/directory/file", "true"], 125, "cannot be written");
     refused(&["--events", "calls", "--events-to", "/no/such/directory/file", "true"], 125, "cannot be written");
+    refused(&["--report-every", "10", "true"], 125, "a duration is a whole number and a unit");
+    refused(&["--report-every", "0s", "true"], 125, "a duration is more than zero");
+    refused(&["--quiet", "--report-every", "1s", "true"], 125, "--report-every needs a --report FILE");
     refused(&[], 125, "required arguments were not provided");
 }

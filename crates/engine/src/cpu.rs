@@ -13,6 +13,11 @@ use mmu::{CpuView, Tables};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Instructions that a CPU has executed, when they are counted. Others may ask while it runs.
+pub fn instructions(view: &CpuView) -> u64 {
+    Slot::COUNT.get(view)
+}
+
 /// How long to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Budget {
@@ -47,11 +52,6 @@ impl Cpu {
     /// What the kernel marks when it changes tables, and kicks.
     pub fn view(&self) -> &Arc<CpuView> {
         &self.view
-    }
-
-    /// Instructions executed, when they are counted.
-    pub fn instructions(&self) -> u64 {
-        Slot::COUNT.get(&self.view)
     }
 
     /// Runs a guest thread until something happens that only the kernel can see to.

@@ -34,7 +34,7 @@ mod trap;
 mod x87;
 
 pub use cache::CacheCounts;
-pub use cpu::{Budget, Cpu};
+pub use cpu::{Budget, Cpu, instructions};
 pub use exit::{Exception, Exit, Fault, Opcode};
 pub use sabotage::Sabotage;
 pub use translate::{Chaos, Count, Extent, Plan, Verify};

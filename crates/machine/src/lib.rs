@@ -7,11 +7,14 @@
 //!     RunToken      one of them executes generated code at a time
 //!     Vcpus         lends it a CPU that knows its space
 //!   Voice           the thread that writes events and warnings
+//!   Control         what others may ask of it meanwhile: reports, maps, events, a stop
 //! Ended             the Report, the description of a death, the address space at the end
 //! ```
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod config;
+mod control;
 mod core_file;
 mod crash;
 mod death;
@@ -27,9 +30,10 @@ mod vcpus;
 mod voice;
 
 pub use config::{Count, FileCache, Isa, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode};
+pub use control::Control;
 pub use crash::{Crash, CrashReport, Death, Place, signal_name};
 pub use host::outer_signals::die_of;
-pub use kernel::LoadError;
+pub use kernel::{LoadError, ProcessMaps};
 pub use machine::{CannotRun, Ended, Machine, Maps, OuterSignals, Watch};
 pub use manifest::Manifest;
 pub use program::{NotFound, Program};

@@ -1,18 +1,18 @@
 //! A machine, from the options to the report.
 
+use crate::accounts::Accounts;
 use crate::config::{Count, FileCache, Isa, Levels, Placement, VerifyCode};
+use crate::control::Control;
 use crate::crash::CrashReport;
 use crate::guest_thread::GuestThread;
 use crate::shared::Shared;
 use crate::voice::{EventLog, Voice, Warnings};
-use crate::{
-    ExitStatus, FaultCounts, MachineConfig, Manifest, MemoryUse, ProcessReport, Program, REPORT_VERSION, Report,
-};
+use crate::{MachineConfig, Program, Report};
 use addr::PAGE_BYTES;
-use engine::{Cpu, Engine, EngineConfig, Verify};
+use engine::{Engine, EngineConfig, Verify};
 use host::outer_signals::{self, HeldSignals};
 use kernel::mm::{Aslr, MmConfig};
-use kernel::{Kernel, KernelConfig, LoadError, ProcessSummary, Status};
+use kernel::{Kernel, KernelConfig, LoadError};
 use mmu::Memory;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -112,13 +112,24 @@ impl Machine {
     /// # Errors
     /// When the program cannot be loaded or the host refuses what a machine needs.
     pub fn run(self, program: &Program, watch: Watch) -> Result<Ended, CannotRun> {
+        self.run_controlled(program, watch, |_| {})
+    }
+
+    /// The same; when the program runs, `begun` gets a hold on the machine. Threads that it starts hold back the
+    /// signals that are forwarded to the guest.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn run_controlled(
+        self,
+        program: &Program,
+        watch: Watch,
+        begun: impl FnOnce(Control),
+    ) -> Result<Ended, CannotRun> {
         let held = (watch.outer_signals == OuterSignals::Forwarded).then(HeldSignals::hold);
         let wanted = watch.events.as_ref().map_or(Kinds::NONE, |log| log.kinds);
-        // Areas and switches are seen from here; the kernel tells of the others.
-        let told = [Kind::Faults, Kind::Calls].into_iter().filter(|kind| wanted.contains(*kind));
-        let kinds = told.fold(Kinds::NONE, Kinds::with);
         let voice = Voice::start(watch.events, watch.warnings)?;
-        let kernel = Kernel::new(&self.memory, kernel_config(&self.config, kinds))?;
+        let kernel = Kernel::new(&self.memory, kernel_config(&self.config, told_by_kernel(wanted)))?;
         let frames_before = kernel.mm().frames_in_use();
         let shared = Arc::new(Shared::new(Arc::clone(&self.engine), kernel, voice, watch.maps, watch.outer_signals));
         if held.is_some() {
@@ -127,47 +138,44 @@ impl Machine {
         let timers = Arc::clone(&shared);
         let timers = thread::Builder::new().name("timers".to_owned()).spawn(move || timers.serve_timers())?;
         let started = Instant::now();
-        let begun = begin(&shared, program);
+        let opened = begin(&shared, program).and_then(|()| {
+            let accounts = Arc::new(Accounts::open(&self.config, program, &self.engine, started)?);
+            begun(Control::new(&shared, &accounts));
+            Ok(accounts)
+        });
         shared.tasks.join_all();
-        let wall_ms = started.elapsed().as_secs_f64() * 1e3;
-        shared.end_timers();
+        let wall = started.elapsed();
+        shared.note_end();
         // A panic of the thread has been printed already; the guest has ended.
         let _ = timers.join();
         shared.voice.finish();
-        begun?;
-        let manifest = Manifest::new(&self.config, &program.path, &program.arguments)?;
-        Ok(self.account(&shared, manifest, wall_ms, frames_before))
+        Ok(account(&shared, &*opened?, wall, frames_before))
     }
+}
 
-    /// Counts what the run was, and proves that nothing is left of it.
-    fn account(&self, shared: &Shared, manifest: Manifest, wall_ms: f64, frames_before: u32) -> Ended {
-        let mut kernel = shared.take_kernel().expect("the kernel is taken once");
-        let instructions = shared.vcpus.take_all().iter().map(Cpu::instructions).sum();
-        let processes: Vec<ProcessReport> = kernel.process_summaries().iter().map(process_report).collect();
-        let mut faults = FaultCounts::default();
-        processes.iter().for_each(|process| faults += process.faults);
-        let report = Report {
-            version: REPORT_VERSION,
-            exit: exit_status(kernel.first_status()),
-            wall_ms: (wall_ms * 1e3).round() / 1e3,
-            instructions: (self.config.count == Count::Yes).then_some(instructions),
-            faults,
-            memory: memory_use(&kernel.process_summaries(), self.engine.overhead_bytes()),
-            processes,
-            manifest,
-        };
-        kernel.mm_mut().drop_caches();
-        let left = kernel.mm().frames_in_use().saturating_sub(frames_before);
-        let mut bugs = Vec::new();
-        if left > 0 {
-            bugs.push(format!("{left} frames of simulated RAM were not returned"));
-        }
-        if !report.faults.reconcile() {
-            bugs.push("the kinds of faults do not add up to minor and major".to_owned());
-        }
-        let mut end = shared.end();
-        Ended { report, crash: end.crash.take(), maps: end.maps.take(), bugs }
+/// Counts what the run was, and proves that nothing is left of it.
+fn account(shared: &Shared, accounts: &Accounts, wall: Duration, frames_before: u32) -> Ended {
+    let instructions = shared.instructions();
+    let mut kernel = shared.take_kernel().expect("the kernel is taken once");
+    drop(shared.vcpus.take_all());
+    let report = accounts.report(&kernel, instructions, wall);
+    assert!(report.exit.is_some(), "a machine ends when its first process has ended");
+    kernel.mm_mut().drop_caches();
+    let left = kernel.mm().frames_in_use().saturating_sub(frames_before);
+    let mut bugs = Vec::new();
+    if left > 0 {
+        bugs.push(format!("{left} frames of simulated RAM were not returned"));
     }
+    if !report.faults.reconcile() {
+        bugs.push("the kinds of faults do not add up to minor and major".to_owned());
+    }
+    let mut end = shared.end();
+    Ended { report, crash: end.crash.take(), maps: end.maps.take(), bugs }
+}
+
+/// The kinds of events that the kernel is to keep; areas and switches are seen from here.
+pub(crate) fn told_by_kernel(wanted: Kinds) -> Kinds {
+    [Kind::Faults, Kind::Calls].into_iter().filter(|kind| wanted.contains(*kind)).fold(Kinds::NONE, Kinds::with)
 }
 
 /// Starts the first process; returns when it runs, or cannot.
@@ -250,42 +258,5 @@ fn kernel_config(config: &MachineConfig, events: Kinds) -> KernelConfig {
         cpus: config.cpus,
         seed: config.seed,
         events,
-    }
-}
-
-fn exit_status(status: Option<Status>) -> ExitStatus {
-    match status {
-        Some(Status::Exited(status)) => ExitStatus::Exited { status },
-        Some(Status::Signaled { signal, core }) => ExitStatus::Killed { signal: signal as u8, core_dumped: core },
-        None => unreachable!("a machine ends when its first process has ended"),
-    }
-}
-
-fn memory_use(processes: &[ProcessSummary], overhead_bytes: u64) -> MemoryUse {
-    let most = |of: fn(&ProcessSummary) -> u64| processes.iter().map(of).max().unwrap_or(0);
-    MemoryUse {
-        peak_resident_bytes: most(|process| process.peak_resident_pages) * PAGE_BYTES,
-        peak_page_table_bytes: most(|process| process.peak_table_frames) * PAGE_BYTES,
-        peak_areas: most(|process| process.peak_areas),
-        overhead_bytes,
-    }
-}
-
-fn process_report(process: &ProcessSummary) -> ProcessReport {
-    ProcessReport {
-        pid: process.pid.get(),
-        program: process.name.clone(),
-        exit: process.status.map(|status| exit_status(Some(status))),
-        faults: FaultCounts {
-            minor: process.faults.minor,
-            major: process.faults.major,
-            zero_fill: process.faults.zero_fill,
-            file: process.faults.file,
-            copy_on_write: process.faults.copy_on_write,
-            swap_in: process.faults.swap_in,
-            stack_growth: process.faults.stack_growth,
-            protection: process.faults.protection,
-        },
-        peak_resident_bytes: process.peak_resident_pages * PAGE_BYTES,
     }
 }

@@ -11,9 +11,9 @@ pub const REPORT_VERSION: u32 = 1;
 pub struct Report {
     /// [`REPORT_VERSION`].
     pub version: u32,
-    /// How the first process ended.
-    pub exit: ExitStatus,
-    /// Host time from the first instruction to the end, in milliseconds.
+    /// How the first process ended; `None` while it runs.
+    pub exit: Option<ExitStatus>,
+    /// Host time from the first instruction to the end, or to now, in milliseconds.
     pub wall_ms: f64,
     /// Guest instructions of all threads, if they were counted.
     pub instructions: Option<u64>,
@@ -31,6 +31,11 @@ impl Report {
     /// The report as JSON, indented, without a final newline.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is made of strings and numbers")
+    }
+
+    /// The report as JSON on one line, without a final newline.
+    pub fn to_json_line(&self) -> String {
+        serde_json::to_string(self).expect("a report is made of strings and numbers")
     }
 }
 
@@ -145,7 +150,7 @@ mod tests {
     fn the_keys_are_the_documented_ones() {
         let report = Report {
             version: REPORT_VERSION,
-            exit: ExitStatus::Killed { signal: 11, core_dumped: false },
+            exit: Some(ExitStatus::Killed { signal: 11, core_dumped: false }),
             wall_ms: 1.5,
             instructions: None,
             faults: FaultCounts::default(),

@@ -10,6 +10,7 @@ use crate::voice::Voice;
 use crate::{Maps, OuterSignals};
 use engine::{Cpu, Engine};
 use kernel::{Kernel, Tid};
+use mmu::CpuView;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ pub struct Shared {
     pub vcpus: Vcpus<Cpu>,
     pub tasks: Tasks,
     pub voice: Voice,
+    views: Vec<Arc<CpuView>>,
     end: Mutex<End>,
     maps: Maps,
     outer_signals: OuterSignals,
@@ -53,8 +55,10 @@ impl Shared {
     /// A machine that has not begun.
     pub fn new(engine: Arc<Engine>, kernel: Kernel, voice: Voice, maps: Maps, outer_signals: OuterSignals) -> Self {
         let cpus: Vec<Cpu> = (0..VCPUS).map(|_| Cpu::new(&engine)).collect();
+        let views: Vec<Arc<CpuView>> = cpus.iter().map(|cpu| Arc::clone(cpu.view())).collect();
         Self {
-            token: RunToken::new(cpus.iter().map(|cpu| Arc::clone(cpu.view())).collect()),
+            token: RunToken::new(views.clone()),
+            views,
             vcpus: Vcpus::new(cpus),
             engine,
             tasks: Tasks::default(),
@@ -70,8 +74,13 @@ impl Shared {
 
     /// Does something in the kernel, and then what the kernel asks of the machine: wakes, events, warnings, timers.
     pub fn with_kernel<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> R {
+        self.with_kernel_if_running(act).expect("the kernel lives as long as the machine runs")
+    }
+
+    /// The same for those who may come after the machine has ended: `None`.
+    pub fn with_kernel_if_running<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
         let mut guard = self.kernel_lock();
-        let kernel = guard.as_mut().expect("the kernel lives as long as the machine runs");
+        let kernel = guard.as_mut()?;
         let answer = act(kernel);
         let notices = kernel.take_notices();
         let events = if self.voice.wants_any() { kernel.take_events() } else { Vec::new() };
@@ -88,7 +97,12 @@ impl Shared {
         for name in missing {
             self.voice.warn(format!("the system call {name} is missing and answers ENOSYS"));
         }
-        answer
+        Some(answer)
+    }
+
+    /// Guest instructions that were executed, if they are counted.
+    pub fn instructions(&self) -> u64 {
+        self.views.iter().map(|view| engine::instructions(view)).sum()
     }
 
     /// Brings a guest thread to the kernel.
@@ -121,14 +135,27 @@ impl Shared {
             }
             *timer = Timer::None;
             drop(timer);
-            self.with_kernel(Kernel::expire_timers);
+            self.with_kernel_if_running(Kernel::expire_timers);
         }
     }
 
-    /// Ends [`Shared::serve_timers`].
-    pub fn end_timers(&self) {
+    /// The last process has ended: [`Shared::serve_timers`] returns, and so does [`Shared::wait_for_end`].
+    pub fn note_end(&self) {
         *self.timer() = Timer::Over;
         self.timer_changed.notify_all();
+    }
+
+    /// Waits until the machine has ended or it is so late; whether it has ended.
+    pub fn wait_for_end(&self, until: Instant) -> bool {
+        let mut timer = self.timer();
+        while *timer != Timer::Over {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            timer = self.timer_changed.wait_timeout(timer, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// Whether the first process's address space is kept at its end.
@@ -143,7 +170,7 @@ impl Shared {
 
     /// A signal that pagewalk got and that is meant for the guest.
     pub fn outer_signal(&self, signal: i32) {
-        self.with_kernel(|kernel| kernel.host_signal(signal));
+        self.with_kernel_if_running(|kernel| kernel.host_signal(signal));
     }
 
     /// What is known of the end.

@@ -4,7 +4,8 @@
 //! pagewalk's table, writes for all of them, in the order in which they spoke.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
@@ -25,7 +26,7 @@ pub enum Format {
 
 /// Which events are written, where and how.
 pub struct EventLog {
-    /// Which.
+    /// Which, until [`crate::Control::set_events`] says otherwise.
     pub kinds: Kinds,
     /// How.
     pub format: Format,
@@ -35,7 +36,7 @@ pub struct EventLog {
 
 /// The thread that writes.
 pub struct Voice {
-    kinds: Kinds,
+    kinds: AtomicU8,
     started: Instant,
     lines: SyncSender<Line>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -45,6 +46,15 @@ enum Line {
     Event(Event),
     Warning(String),
     End,
+}
+
+/// The next line. Before the writer waits for one, what is written already reaches its file.
+fn next_line(waiting: &Receiver<Line>, events: &mut Option<EventWriter>) -> Line {
+    waiting.try_recv().unwrap_or_else(|_| {
+        events.iter_mut().for_each(EventWriter::flush);
+        // Without a speaker there is nothing more to write.
+        waiting.recv().unwrap_or(Line::End)
+    })
 }
 
 impl Voice {
@@ -57,8 +67,8 @@ impl Voice {
         let kinds = log.as_ref().map_or(Kinds::NONE, |log| log.kinds);
         let mut events = log.map(EventWriter::new);
         let writer = Builder::new().name("voice".to_owned()).spawn(move || {
-            for line in waiting {
-                match line {
+            loop {
+                match next_line(&waiting, &mut events) {
                     Line::Event(event) => events.iter_mut().for_each(|events| events.write(&event)),
                     Line::Warning(warning) if warnings == Warnings::Said => eprintln!("pagewalk: {warning}"),
                     Line::Warning(_) => {}
@@ -67,17 +77,31 @@ impl Voice {
             }
             events.iter_mut().for_each(EventWriter::flush);
         })?;
-        Ok(Self { kinds, started: Instant::now(), lines, writer: Mutex::new(Some(writer)) })
+        Ok(Self {
+            kinds: AtomicU8::new(kinds.bits()),
+            started: Instant::now(),
+            lines,
+            writer: Mutex::new(Some(writer)),
+        })
     }
 
     /// Whether events of a kind are wanted at all; asked before the trouble of making one.
     pub fn wants(&self, kind: Kind) -> bool {
-        self.kinds.contains(kind)
+        self.kinds().contains(kind)
     }
 
     /// Whether any event is wanted.
     pub fn wants_any(&self) -> bool {
-        !self.kinds.is_empty()
+        !self.kinds().is_empty()
+    }
+
+    /// Which events are wanted from now on.
+    pub fn set_kinds(&self, kinds: Kinds) {
+        self.kinds.store(kinds.bits(), Ordering::Relaxed);
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::from_bits(self.kinds.load(Ordering::Relaxed))
     }
 
     /// Writes an event if its kind is wanted.
@@ -122,18 +146,18 @@ pub enum Warnings {
 struct EventWriter {
     format: Format,
     to: Box<dyn Write + Send>,
+    begun: bool,
 }
 
 impl EventWriter {
     fn new(log: EventLog) -> Self {
-        let mut writer = Self { format: log.format, to: log.to };
-        if writer.format == Format::Json {
-            writer.line(&trace::version_line());
-        }
-        writer
+        Self { format: log.format, to: log.to, begun: false }
     }
 
     fn write(&mut self, event: &Event) {
+        if !std::mem::replace(&mut self.begun, true) && self.format == Format::Json {
+            self.line(&trace::version_line());
+        }
         match self.format {
             Format::Text => self.line(&event.to_string()),
             Format::Json => self.line(&trace::to_ndjson(event)),

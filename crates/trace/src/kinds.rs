@@ -38,6 +38,8 @@ pub struct Kinds(u8);
 impl Kinds {
     /// No event.
     pub const NONE: Self = Self(0);
+    /// Every event.
+    pub const ALL: Self = Self((1 << Kind::ALL.len()) - 1);
 
     /// The set with one kind more.
     pub const fn with(self, kind: Kind) -> Self {
@@ -47,6 +49,16 @@ impl Kinds {
     /// Whether events of a kind are wanted.
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & 1 << kind as u8 != 0
+    }
+
+    /// The set as a number, for a word that several threads share.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of [`Kinds::bits`].
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 
     /// Whether none is wanted.
@@ -90,6 +102,8 @@ mod tests {
         assert!(kinds.contains(Kind::Calls) && kinds.contains(Kind::Faults));
         assert!(!kinds.contains(Kind::Areas));
         assert!(Kinds::NONE.is_empty());
+        assert!(Kind::ALL.iter().all(|kind| Kinds::ALL.contains(*kind)));
+        assert_eq!(Kinds::from_bits(kinds.bits()), kinds);
     }
 
     #[test]

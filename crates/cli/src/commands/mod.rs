@@ -1,5 +1,7 @@
 //! The subcommands, one file each.
 
+#[cfg(runs_programs)]
+pub mod ctl;
 pub mod explain;
 pub mod heap;
 pub mod policies;

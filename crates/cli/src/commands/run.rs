@@ -1,21 +1,28 @@
 //! `pagewalk run`: a program on a machine, and a report at the end.
 
+pub mod duration;
 mod options;
+mod service;
 mod size;
 mod summary;
 
+pub use options::FormatOption;
+
+use crate::control::socket::OwnSocket;
 use crate::failure::Failure;
 use clap::Args;
 use machine::{
-    CannotRun, Ended, EventLog, ExitStatus, Format, LoadError, Machine, Maps, NotFound, OuterSignals, Program,
-    Warnings, Watch,
+    CannotRun, Control, Ended, EventLog, ExitStatus, Format, Kinds, LoadError, Machine, Maps, NotFound, OuterSignals,
+    Program, Warnings, Watch,
 };
 use options::{MachineOptions, ReportOptions};
+use service::Interval;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Runs a program; a short report on stderr at the end.
 #[derive(Args)]
@@ -43,8 +50,9 @@ impl Run {
         let (name, arguments) = self.command.split_first().expect("clap asks for a program");
         let program = Program::find(name, arguments).map_err(|NotFound(sentence)| Failure::not_found(sentence))?;
         let mut report_file = self.report.report.as_deref().map(create).transpose()?;
+        let interval = self.interval(report_file.as_ref())?;
         let watch = Watch {
-            events: self.event_log()?,
+            events: Some(self.event_log()?),
             warnings: if self.report.quiet { Warnings::Quiet } else { Warnings::Said },
             maps: if self.report.maps_at_exit { Maps::Kept } else { Maps::Dropped },
             outer_signals: OuterSignals::Forwarded,
@@ -57,18 +65,68 @@ impl Run {
         }
         let machine =
             Machine::new(config).map_err(|error| Failure::usage(format!("no machine can be built: {error}")))?;
-        let ended = machine.run(&program, watch).map_err(|error| cannot_run(&program, &error))?;
+        let socket = self.control_socket();
+        let mut reports = None;
+        let begun = |control| reports = self.serve(control, socket.as_ref(), interval);
+        let ended = machine.run_controlled(&program, watch, begun).map_err(|error| cannot_run(&program, &error))?;
+        if let Some(socket) = socket {
+            socket.remove();
+        }
+        if let Some(reports) = reports {
+            // A panic of the thread has been printed already; the last report follows.
+            let _ = reports.join();
+        }
         self.speak(&ended, report_file.as_mut().map(|file| file as &mut dyn Write));
         end(&ended)
     }
 
-    fn event_log(&self) -> Result<Option<EventLog>, Failure> {
-        let Some(kinds) = self.report.events else { return Ok(None) };
+    fn event_log(&self) -> Result<EventLog, Failure> {
+        let kinds = self.report.events.unwrap_or(Kinds::NONE);
         let to: Box<dyn Write + Send> = match &self.report.events_to {
             Some(path) => Box::new(io::BufWriter::new(create(path)?)),
             None => Box::new(io::stderr()),
         };
-        Ok(Some(EventLog { kinds, format: self.report.format.into(), to }))
+        Ok(EventLog { kinds, format: self.report.format.into(), to })
+    }
+
+    /// The reports that are wanted while the program runs.
+    fn interval(&self, report_file: Option<&File>) -> Result<Option<Interval>, Failure> {
+        let Some(every) = self.report.report_every else { return Ok(None) };
+        let to: Box<dyn Write + Send> = match report_file {
+            Some(file) => Box::new(file.try_clone().map_err(|error| Failure::usage(error.to_string()))?),
+            None if self.report.quiet => {
+                return Err(Failure::usage("with --quiet, --report-every needs a --report FILE to write to"));
+            }
+            None => Box::new(io::stderr()),
+        };
+        Ok(Some(Interval { every, format: self.report.format.into(), to }))
+    }
+
+    /// Where `pagewalk ctl` reaches this run. It runs as well without.
+    fn control_socket(&self) -> Option<Arc<OwnSocket>> {
+        let socket = OwnSocket::bind();
+        if let Err(error) = &socket
+            && !self.report.quiet
+        {
+            eprintln!("pagewalk: pagewalk ctl will not reach this run: {error}");
+        }
+        socket.ok().map(Arc::new)
+    }
+
+    /// Starts what goes on beside the run.
+    fn serve(
+        &self,
+        control: Control,
+        socket: Option<&Arc<OwnSocket>>,
+        interval: Option<Interval>,
+    ) -> Option<std::thread::JoinHandle<()>> {
+        let events = self.report.events.unwrap_or(Kinds::ALL);
+        let served = socket.map_or(Ok(()), |socket| service::serve(socket, control.clone(), events));
+        let reports = served.and_then(|()| interval.map(|interval| interval.start(control)).transpose());
+        reports.unwrap_or_else(|error| {
+            eprintln!("pagewalk: the host has no thread for reports and pagewalk ctl: {error}");
+            None
+        })
     }
 
     /// Prints what is to be said at the end. Where it cannot be printed there is nobody to tell.
@@ -84,6 +142,8 @@ impl Run {
             }
         }
         let text = match Format::from(self.report.format) {
+            // Several reports in one file are told apart by their lines.
+            Format::Json if self.report.report_every.is_some() => format!("{}\n", ended.report.to_json_line()),
             Format::Json => format!("{}\n", ended.report.to_json()),
             Format::Text => summary::text(ended, &self.command),
         };
@@ -97,8 +157,9 @@ impl Run {
 
 fn end(ended: &Ended) -> Result<ExitCode, Failure> {
     match ended.report.exit {
-        ExitStatus::Exited { status } => Ok(ExitCode::from(status)),
-        ExitStatus::Killed { signal, .. } => machine::die_of(i32::from(signal)),
+        Some(ExitStatus::Exited { status }) => Ok(ExitCode::from(status)),
+        Some(ExitStatus::Killed { signal, .. }) => machine::die_of(i32::from(signal)),
+        None => unreachable!("a run that is over has a status"),
     }
 }
 

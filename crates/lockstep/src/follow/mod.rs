@@ -195,9 +195,9 @@ impl Follower {
 
     /// One block on both CPUs.
     fn block(&mut self, tables: &Arc<Tables>) -> io::Result<Result<Exit, Box<Divergence>>> {
-        let counted = self.cpu.instructions();
+        let counted = engine::instructions(self.cpu.view());
         let exit = self.cpu.run(&mut self.registers, tables, Budget::Blocks(1));
-        let count = self.cpu.instructions().wrapping_sub(counted);
+        let count = engine::instructions(self.cpu.view()).wrapping_sub(counted);
         self.agreement.blocks += 1;
         self.agreement.instructions += count;
         let mut done = Vec::new();

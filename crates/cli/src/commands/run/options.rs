@@ -1,11 +1,12 @@
 //! The options of `pagewalk run`.
 
-use super::size;
+use super::{duration, size};
 use clap::{Args, ValueEnum};
 use machine::{
     Count, FileCache, Isa, Kinds, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode,
 };
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The most processors that a guest can be shown: Linux's CPU_SETSIZE.
 const MAX_CPUS: i64 = 1024;
@@ -116,6 +117,9 @@ pub struct ReportOptions {
     /// Write the report into a file instead of stderr
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Write a report so often while the program runs, for example every 10s
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub report_every: Option<Duration>,
     /// The form of the report and of the events
     #[arg(long, value_name = "text|json", value_enum, default_value_t = FormatOption::Text, hide_possible_values = true, hide_default_value = true)]
     pub format: FormatOption,

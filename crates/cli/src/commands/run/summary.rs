@@ -7,10 +7,7 @@ use std::fmt::Write;
 
 /// The report of a run of `command`, with a final newline.
 pub fn text(ended: &Ended, command: &[OsString]) -> String {
-    let mut lines = format!("pagewalk: {}\n", verdict(&ended.report));
-    for (what, evidence) in evidence(&ended.report) {
-        writeln!(lines, "  {what:<15} {evidence}").expect("a string takes every line");
-    }
+    let mut lines = so_far(&ended.report);
     if let Some(core) = ended.crash.as_ref().and_then(|crash| crash.core.as_ref()) {
         writeln!(lines, "  {:<15} {}", "core file", core.display()).expect("a string takes every line");
     }
@@ -18,12 +15,22 @@ pub fn text(ended: &Ended, command: &[OsString]) -> String {
     lines
 }
 
+/// A report without what is known at the end only, with a final newline.
+pub fn so_far(report: &Report) -> String {
+    let mut lines = format!("pagewalk: {}\n", verdict(report));
+    for (what, evidence) in evidence(report) {
+        writeln!(lines, "  {what:<15} {evidence}").expect("a string takes every line");
+    }
+    lines
+}
+
 fn verdict(report: &Report) -> String {
     let name = program_name(report);
     let ending = match report.exit {
-        ExitStatus::Exited { status: 0 } => format!("{name} succeeded"),
-        ExitStatus::Exited { status } => format!("{name} ended with exit status {status}"),
-        ExitStatus::Killed { signal, core_dumped } => {
+        None => format!("{name} runs"),
+        Some(ExitStatus::Exited { status: 0 }) => format!("{name} succeeded"),
+        Some(ExitStatus::Exited { status }) => format!("{name} ended with exit status {status}"),
+        Some(ExitStatus::Killed { signal, core_dumped }) => {
             let core = if core_dumped { ", and left a core file" } else { "" };
             format!("{name} was killed by {}{core}", signal_name(i32::from(signal)))
         }
@@ -80,14 +87,14 @@ fn partition(faults: &FaultCounts) -> String {
 fn next(ended: &Ended, command: &[OsString]) -> String {
     let report = &ended.report;
     let options = match report.exit {
-        ExitStatus::Killed { .. } if ended.crash.is_some() && ended.maps.is_none() => {
+        Some(ExitStatus::Killed { .. }) if ended.crash.is_some() && ended.maps.is_none() => {
             "--maps-at-exit --events faults,areas"
         }
-        ExitStatus::Killed { .. } => "--events calls,faults",
-        ExitStatus::Exited { status } if status != 0 => "--events calls",
-        ExitStatus::Exited { .. } if report.faults.major > 0 => "--ram 2G --events faults",
-        ExitStatus::Exited { .. } if report.instructions.is_none() => "--count --events areas",
-        ExitStatus::Exited { .. } => "--events faults",
+        Some(ExitStatus::Killed { .. }) => "--events calls,faults",
+        Some(ExitStatus::Exited { status }) if status != 0 => "--events calls",
+        _ if report.faults.major > 0 => "--ram 2G --events faults",
+        _ if report.instructions.is_none() => "--count --events areas",
+        _ => "--events faults",
     };
     let words: Vec<String> = command.iter().map(|word| quoted(&word.to_string_lossy())).collect();
     format!("pagewalk run {options} {}", words.join(" "))
@@ -113,7 +120,7 @@ mod tests {
         let manifest = Manifest { program: "/bin/ls".to_owned(), machine, ..Manifest::default() };
         let report = Report {
             version: REPORT_VERSION,
-            exit,
+            exit: Some(exit),
             wall_ms: 12.34,
             instructions: None,
             faults: FaultCounts { minor: 7, zero_fill: 4, file: 2, copy_on_write: 1, ..FaultCounts::default() },
