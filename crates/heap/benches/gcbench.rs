@@ -23,7 +23,11 @@ fn main() {
         return;
     };
     println!("{:<10}{:>12}{:>12}{:>8}{:>14}{:>14}", "workload", "ours s", "libgc s", "ratio", "ours MiB", "libgc MiB");
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     for (name, ours) in WORKLOADS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| word == name) {
+            continue;
+        }
         let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
         for _ in 0..REPEATS {
             let start = Instant::now();
@@ -73,7 +77,7 @@ impl Program {
     }
 
     fn allocate(&mut self, bytes: u64, contents: Contents) -> u64 {
-        self.heap.malloc(bytes, contents, &[Root::Words(&self.roots)]).expect("a gibibyte is enough").get()
+        self.heap.malloc(bytes, contents, || [Root::Words(&self.roots)]).expect("a gibibyte is enough").get()
     }
 
     /// `left`, `right`, and two numbers in one word.

@@ -18,7 +18,7 @@ fn link(heap: &mut Collector<ByteArena>, from: Ptr, slot: u64, to: Ptr, offset: 
 }
 
 fn node(heap: &mut Collector<ByteArena>, bytes: u64, roots: &[u64]) -> Ptr {
-    heap.malloc(bytes, Contents::Pointers, &[Root::Words(roots)]).expect("room")
+    heap.malloc(bytes, Contents::Pointers, || [Root::Words(roots)]).expect("room")
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn leaks_are_named_as_valgrind_names_them() {
 fn atomic_blocks_are_not_looked_into_and_roots_may_lie_in_the_arena() {
     let mut heap = collector(100, 1 << 30);
     let [root, child] = [0; 2].map(|_| node(&mut heap, 16, &[]));
-    let text = heap.malloc(16, Contents::Atomic, &[]).expect("room");
+    let text = heap.malloc(16, Contents::Atomic, || []).expect("room");
     let hidden = node(&mut heap, 16, &[]);
     link(&mut heap, root, 0, child, 0);
     link(&mut heap, root, 1, text, 0);
@@ -79,7 +79,7 @@ fn a_full_arena_is_collected_before_it_is_refused() {
         node(&mut heap, 10_000, &[]);
     }
     assert!(heap.collections().count > 0);
-    assert_eq!(heap.malloc(1 << 23, Contents::Atomic, &[]), Err(Refusal::NoMemory));
+    assert_eq!(heap.malloc(1 << 23, Contents::Atomic, || []), Err(Refusal::NoMemory));
     heap.check().expect("sound");
 }
 
@@ -126,7 +126,7 @@ proptest! {
             let words: Vec<u64> = roots.iter().map(|at| BASE + at).collect();
             match step {
                 Step::Allocate(count) => {
-                    let at = heap.malloc(count * 8, Contents::Pointers, &[Root::Words(&words)]).expect("room").get();
+                    let at = heap.malloc(count * 8, Contents::Pointers, || [Root::Words(&words)]).expect("room").get();
                     for other in live(&model, &roots) {
                         let end = other + model[&other].len() as u64 * 8;
                         prop_assert!(end <= at || at + count * 8 <= other, "{at:#x} overlaps {other:#x}");

@@ -1,7 +1,8 @@
 //! Reachability: which blocks a program can still get at. Written once; the collector sweeps what it does not reach, and
 //! the leak report prints it.
 
-use super::map::{Bits, BlockMap};
+use super::bits::Bits;
+use super::map::BlockMap;
 use crate::Arena;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -42,13 +43,15 @@ pub struct Graph<'a, A> {
 }
 
 const WORD: u64 = 8;
+/// How many blocks are looked into together.
+const TOGETHER: usize = 32;
 
-/// Sets the mark of every block that is reachable from `roots` and not marked yet.
+/// Sets the mark of every block that is reachable from `roots` and not marked yet, and gives the bytes of these.
 ///
 /// The mark stack has a limit. A block that finds it full is marked and not looked into; when the stack is empty, all
 /// marked blocks from the lowest such one on are looked into again, until none was lost.
-pub fn reachable<A: Arena>(graph: &Graph<A>, roots: &[Root], marks: &mut Bits) {
-    let mut marker = Marker { graph, marks, stack: Vec::new(), lost_from: None };
+pub fn reachable<A: Arena>(graph: &Graph<A>, roots: &[Root], marks: &mut Bits) -> u64 {
+    let mut marker = Marker { graph, marks, stack: Vec::new(), lost_from: None, bytes: 0 };
     for root in roots {
         match root {
             Root::Words(words) => words.iter().for_each(|&word| marker.visit(word)),
@@ -56,40 +59,54 @@ pub fn reachable<A: Arena>(graph: &Graph<A>, roots: &[Root], marks: &mut Bits) {
         }
     }
     marker.drain();
+    marker.bytes
 }
 
 struct Marker<'a, 'g, A> {
     graph: &'a Graph<'g, A>,
     marks: &'a mut Bits,
-    stack: Vec<usize>,
+    /// Where the words of each block that waits begin and end.
+    stack: Vec<(u64, u64)>,
     /// The first block that was marked and not pushed.
     lost_from: Option<usize>,
+    /// Of the blocks marked so far.
+    bytes: u64,
 }
 
 impl<A: Arena> Marker<'_, '_, A> {
     fn drain(&mut self) {
-        loop {
-            while let Some(block) = self.stack.pop() {
-                self.scan_block(block);
-            }
-            let Some(lost) = self.lost_from.take() else { return };
+        self.drain_stack();
+        while let Some(lost) = self.lost_from.take() {
             let mut next = lost;
             while let Some(block) = self.marks.next_from(next) {
                 next = block + 1;
-                if !self.graph.map.atomic.get(block) {
-                    self.scan_block(block);
-                    while let Some(block) = self.stack.pop() {
-                        self.scan_block(block);
-                    }
+                if !self.graph.map.is_atomic(block) {
+                    let (at, end) = self.graph.map.range(block);
+                    self.scan(at + self.graph.header_bytes, end);
+                    self.drain_stack();
                 }
             }
         }
     }
 
-    #[inline(always)]
-    fn scan_block(&mut self, block: usize) {
-        let (at, end) = self.graph.map.range(block);
-        self.scan(at + self.graph.header_bytes, end);
+    /// Looks into the blocks that wait, a few at a time. The first word of each is loaded before any is looked into, so
+    /// that the memory brings them in at the same time: most of marking is waiting for it.
+    fn drain_stack(&mut self) {
+        let mut waiting = [(0, 0); TOGETHER];
+        let mut words = [0; TOGETHER];
+        while !self.stack.is_empty() {
+            let rest = self.stack.len().saturating_sub(TOGETHER);
+            let count = self.stack.len() - rest;
+            waiting[..count].copy_from_slice(&self.stack[rest..]);
+            self.stack.truncate(rest);
+            for (word, (from, _)) in words.iter_mut().zip(&waiting[..count]) {
+                *word = self.graph.arena.load64(*from);
+            }
+            for (&word, &(from, to)) in words.iter().zip(&waiting[..count]) {
+                self.visit(word);
+                self.scan(from + WORD, to);
+            }
+        }
     }
 
     #[inline(always)]
@@ -104,15 +121,17 @@ impl<A: Arena> Marker<'_, '_, A> {
     #[inline(always)]
     fn visit(&mut self, word: u64) {
         let Some(block) = self.graph.pointed_to(word) else { return };
-        if self.marks.get(block) {
+        if !self.marks.set(block) {
             return;
         }
-        self.marks.set(block);
-        if self.graph.map.atomic.get(block) {
+        let (at, end) = self.graph.map.range(block);
+        self.bytes += end - at;
+        let from = at + self.graph.header_bytes;
+        if self.graph.map.is_atomic(block) || from + WORD > end {
             return;
         }
         if self.stack.len() < self.graph.stack_limit {
-            self.stack.push(block);
+            self.stack.push((from, end));
         } else {
             self.lost_from = Some(self.lost_from.map_or(block, |lost| lost.min(block)));
         }
@@ -164,7 +183,7 @@ impl<A: Arena> Graph<'_, A> {
     /// The blocks that a block points to.
     pub(super) fn children(&self, block: usize) -> impl Iterator<Item = usize> {
         let (at, end) = self.map.range(block);
-        let end = if self.map.atomic.get(block) { at } else { end };
+        let end = if self.map.is_atomic(block) { at } else { end };
         self.words(at + self.header_bytes, end).filter_map(|word| self.pointed_to(word))
     }
 
