@@ -158,6 +158,12 @@ pub fn text(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+/// Closes a descriptor of the calling thread's table. The table is a guest's: no Rust value owns a descriptor of it.
+pub fn close(descriptor: RawFd) {
+    // SAFETY: only a guest knows of the descriptor.
+    unsafe { libc::close(descriptor) };
+}
+
 /// Makes a descriptor survive execve.
 pub fn keep_on_exec(descriptor: RawFd) {
     // SAFETY: changes a flag of a descriptor.

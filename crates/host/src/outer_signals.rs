@@ -48,6 +48,13 @@ impl Drop for HeldSignals {
     }
 }
 
+/// Makes a write beyond RLIMIT_FSIZE an error and nothing else: the signal that comes with it is the guest's to get, and
+/// would end pagewalk.
+pub fn ignore_file_size_signal() {
+    // SAFETY: changes what one signal does to this process.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Waits for a forwarded signal, at most so long. The calling thread holds them back ([`HeldSignals`]).
 pub fn next_forwarded(at_most: Duration) -> Option<i32> {
     let timeout = libc::timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };

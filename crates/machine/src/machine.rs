@@ -127,6 +127,7 @@ impl Machine {
         begun: impl FnOnce(Control),
     ) -> Result<Ended, CannotRun> {
         let held = (watch.outer_signals == OuterSignals::Forwarded).then(HeldSignals::hold);
+        outer_signals::ignore_file_size_signal();
         let wanted = watch.events.as_ref().map_or(Kinds::NONE, |log| log.kinds);
         let voice = Voice::start(watch.events, watch.warnings)?;
         let kernel = Kernel::new(&self.memory, kernel_config(&self.config, told_by_kernel(wanted)))?;

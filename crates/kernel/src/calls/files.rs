@@ -1,7 +1,7 @@
 //! Files: descriptors, paths under /proc, and telling the page cache what changes.
 
 use super::host_call::PATH_BYTES;
-use super::{Args, Flow, answered};
+use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::FileId;
@@ -18,8 +18,6 @@ impl Kernel {
         Some(match args.nr as i64 {
             libc::SYS_ioctl => self.ioctl(args),
             libc::SYS_fcntl => self.fcntl(args),
-            libc::SYS_ioprio_get => return answered(Ok(0)),
-            libc::SYS_ioprio_set => return answered(Ok(0)),
             _ => return None,
         })
     }
@@ -39,21 +37,19 @@ impl Kernel {
                 call.args[2] = call.buffer(lock);
                 copies.push(CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole });
             }
-            // Owners are processes, and the host would signal pagewalk.
+            // The host would signal pagewalk: descriptors of guests send no signals, have no owners and no leases.
             libc::F_SETOWN | libc::F_GETOWN => return Ok(Flow::Answer(0)),
+            libc::F_SETFL => call.args[2] = Arg::Value(args.at(2) & !(libc::O_ASYNC as u64)),
             libc::F_DUPFD
             | libc::F_DUPFD_CLOEXEC
             | libc::F_GETFD
             | libc::F_SETFD
             | libc::F_GETFL
-            | libc::F_SETFL
             | libc::F_SETPIPE_SZ
             | libc::F_GETPIPE_SZ
             | libc::F_ADD_SEALS
             | libc::F_GET_SEALS
-            | libc::F_GETLEASE
-            | libc::F_SETLEASE
-            | libc::F_NOTIFY => {}
+            | libc::F_GETLEASE => {}
             _ => return Err(Errno::EINVAL),
         }
         Ok(Flow::Host(call, Then::Answer(copies)))

@@ -5,6 +5,7 @@ use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, SpaceId};
 use crate::outcome::{CopyLength, CopyOut, HostCall, Then};
+use crate::signal::SigInfo;
 use crate::table::{Kind, Row};
 use crate::task::Tid;
 use addr::{PAGE_BYTES, Perms, VirtAddr};
@@ -29,7 +30,7 @@ impl Kernel {
         for (index, kind) in row.args.iter().enumerate() {
             call.args[index] = self.argument(args, row, index, *kind, &mut call, &mut copies)?;
         }
-        Ok(Flow::Host(call, then(copies, file)))
+        Ok(Flow::Host(super::opened::without_magic_links(call), then(copies, file)))
     }
 
     fn argument(
@@ -163,6 +164,7 @@ impl Kernel {
         if result < 0 {
             return Err(self.host_error(tid, &call, result));
         }
+        super::opened::check(&call, result)?;
         match then {
             Then::Closed => {}
             Then::Answer(copies) | Then::Unmask { copies } => self.copy_out(tid, &call, &copies, result)?,
@@ -196,6 +198,9 @@ impl Kernel {
             if !is_quiet {
                 self.broken_pipe(tid);
             }
+        }
+        if errno == Errno::EFBIG && self.soft_limit(tid, libc::RLIMIT_FSIZE as usize) != libc::RLIM_INFINITY {
+            self.send_to_task(tid, SigInfo::kernel(libc::SIGXFSZ));
         }
         if errno != Errno::EINTR {
             return errno;

@@ -35,7 +35,6 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x5441, Shape::Value),        // TIOCGPTPEER
     (0x5450, Shape::Value),        // FIONCLEX
     (0x5451, Shape::Value),        // FIOCLEX
-    (0x5452, Shape::In(4)),        // FIOASYNC
     (0x802c_542a, Shape::Out(44)), // TCGETS2
     (0x402c_542b, Shape::In(44)),  // TCSETS2
     (0x402c_542c, Shape::In(44)),  // TCSETSW2
@@ -50,6 +49,8 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x8004_5200, Shape::Out(4)),  // RNDGETENTCNT
 ];
 
+/// Asks for signals when a descriptor is ready; they would go to pagewalk, and descriptors of guests send none.
+const FIOASYNC: u32 = 0x5452;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
@@ -61,6 +62,7 @@ impl Kernel {
         let request = args.at(1) as u32;
         match request {
             TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => return self.terminal_ioctl(args, request),
+            FIOASYNC => return Ok(Flow::Answer(0)),
             _ => {}
         }
         let shape = match KNOWN.iter().find(|(known, _)| *known == request) {

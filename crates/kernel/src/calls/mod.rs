@@ -12,7 +12,9 @@ mod identity;
 mod ioctl;
 mod limits;
 mod memory;
+mod opened;
 mod poll;
+mod priority;
 mod process;
 mod signals;
 mod sockets;
@@ -199,6 +201,7 @@ impl Kernel {
             Self::time_call,
             Self::limit_call,
             Self::thread_call,
+            Self::priority_call,
         ];
         if let Some(flow) = self.process_call(args, registers) {
             return flow;

@@ -52,9 +52,6 @@ impl Kernel {
                 let bytes = super::time::timespec_bytes(0);
                 self.mm.write_all(space, VirtAddr::new(args.at(1)), &bytes).map(|()| 0)
             }
-            // As the raw call answers: 20 minus the nice value.
-            libc::SYS_getpriority => Ok(20),
-            libc::SYS_setpriority => Ok(0),
             libc::SYS_personality => Ok(0),
             libc::SYS_prctl => self.prctl(args),
             _ => return None,
