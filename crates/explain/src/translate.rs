@@ -4,7 +4,7 @@ use super::machine_file::AbsentPages;
 use super::story::{Field, Step, Table};
 use super::system::{SPACE, System};
 use addr::{Access, PhysAddr, Privilege, VirtAddr};
-use model::{By, Found, Scope, TlbEntry};
+use model::{By, Where, Scope, TlbEntry};
 use paging::{Cause, Marking, Refusal, Translation, walk_observed};
 
 /// What came out, in the columns of the textbook's exercise; `None` where a column does not apply.
@@ -366,7 +366,7 @@ impl Walkthrough<'_> {
             if here == tag_line { table.push_marked(row) } else { table.push(row) }
         }
         let found = self.system.caches.access_by_both(self.addr, at, self.access);
-        let is_hit = found == Found::Level(1);
+        let is_hit = found == Where::Level(1);
         self.answer.cache = Some(if is_hit { "hit" } else { "miss" });
         let byte = self.system.bytes.get(&at.get()).copied().filter(|_| is_hit);
         self.answer.byte = byte;
@@ -409,10 +409,10 @@ impl Walkthrough<'_> {
     }
 }
 
-fn place(found: Found) -> String {
+fn place(found: Where) -> String {
     match found {
-        Found::Level(level) => format!("L{level}"),
-        Found::Memory => "memory".into(),
+        Where::Level(level) => format!("L{level}"),
+        Where::Memory => "memory".into(),
     }
 }
 

@@ -8,7 +8,7 @@ use addr::{Access, PhysAddr, VirtAddr};
 pub enum WritePolicy {
     /// It stays in the cache, in a line marked dirty; a miss brings the line in.
     WriteBack,
-    /// It goes to the level below as well; a miss brings nothing in.
+    /// It goes to the level below as well; a store that misses brings nothing in.
     WriteThrough,
 }
 
@@ -17,7 +17,7 @@ pub enum WritePolicy {
 pub enum Inclusion {
     /// A line above is here too; a line that leaves here leaves there.
     Inclusive,
-    /// A line above is not here; what leaves there comes here.
+    /// A line above is not here; what leaves the level right above comes here, unless another one above still has it.
     Exclusive,
     /// Neither is enforced.
     NonInclusive,
@@ -114,13 +114,50 @@ impl LineName {
     }
 }
 
-/// Where a reference found its line.
+/// Where a line is or goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Found {
-    /// In the cache of this level, counted from 1.
+pub enum Where {
+    /// The cache of this level, counted from 1.
     Level(usize),
-    /// In memory.
+    /// Memory.
     Memory,
+}
+
+/// What happened to a copy of a line, in an order in which the data can follow: a copy leaves after it was copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Movement {
+    /// A level got a copy.
+    Filled {
+        /// The level, from 1.
+        level: usize,
+        /// Who had it.
+        from: Where,
+        /// The line.
+        line: LineName,
+    },
+    /// A level's data, newer than below, went down; the receiver has a copy then.
+    WrittenBack {
+        /// The level, from 1.
+        level: usize,
+        /// Who got it.
+        to: Where,
+        /// The line.
+        line: LineName,
+    },
+    /// A store changed a copy.
+    Stored {
+        /// Whose copy.
+        at: Where,
+        /// The line.
+        line: LineName,
+    },
+    /// A level's copy is gone.
+    Left {
+        /// The level, from 1.
+        level: usize,
+        /// The line.
+        line: LineName,
+    },
 }
 
 impl Caches {
@@ -151,29 +188,37 @@ impl Caches {
     }
 
     /// References one byte by its physical address, as a walk does.
-    pub fn access(&mut self, at: PhysAddr, access: Access) -> Found {
+    pub fn access(&mut self, at: PhysAddr, access: Access) -> Where {
         self.access_by_both(VirtAddr::new(at.get()), at, access)
     }
 
     /// References one byte.
-    pub fn access_by_both(&mut self, addr: VirtAddr, at: PhysAddr, access: Access) -> Found {
+    pub fn access_by_both(&mut self, addr: VirtAddr, at: PhysAddr, access: Access) -> Where {
+        self.access_observed(addr, at, access, |_| {})
+    }
+
+    /// References one byte and shows every movement of a line to `observe`.
+    pub fn access_observed(
+        &mut self,
+        addr: VirtAddr,
+        at: PhysAddr,
+        access: Access,
+        mut observe: impl FnMut(Movement),
+    ) -> Where {
         let line = self.name(addr, at);
         let found = self.look_up(line);
         let is_write = access == Access::Write;
-        let first_below = match found {
-            Found::Level(level) => level - 1,
-            Found::Memory => self.levels.len(),
-        };
         if is_write && self.levels.first().is_none_or(|first| first.config.write == WritePolicy::WriteThrough) {
-            // The store passes down; only levels that have the line, or that allocate, keep it.
-            self.store_below(0, line);
+            self.store_through(line, &mut observe);
             return found;
         }
-        if first_below > 0 {
-            self.bring_up(line, first_below);
+        if found == Where::Memory {
+            self.memory_reads += 1;
         }
+        self.bring_up(line, found, &mut observe);
         if is_write {
             self.levels[0].put(line, Line::Dirty);
+            observe(Movement::Stored { at: Where::Level(1), line });
         }
         found
     }
@@ -227,73 +272,122 @@ impl Caches {
         }
     }
 
-    fn look_up(&mut self, line: LineName) -> Found {
+    fn look_up(&mut self, line: LineName) -> Where {
         for (number, level) in self.levels.iter_mut().enumerate() {
             if level.lookup(line) {
                 level.counts.hits += 1;
-                return Found::Level(number + 1);
+                return Where::Level(number + 1);
             }
             level.counts.misses += 1;
         }
-        self.memory_reads += 1;
-        Found::Memory
+        Where::Memory
     }
 
-    /// Fills the levels above the one (or memory) in which a line was found.
-    fn bring_up(&mut self, line: LineName, found_in: usize) {
-        let mut state = Line::Clean;
-        if let Some(level) = self.levels.get_mut(found_in)
-            && level.config.inclusion == Inclusion::Exclusive
-        {
-            state = level.drop_line(line).expect("the line was found there");
-        }
-        for number in (0..found_in).rev() {
+    /// Fills the levels above the one (or memory) in which a line was found, the lowest first.
+    fn bring_up(&mut self, line: LineName, found: Where, observe: &mut impl FnMut(Movement)) {
+        let below = match found {
+            Where::Level(1) => return,
+            Where::Level(level) => level - 1,
+            Where::Memory => self.levels.len(),
+        };
+        let is_moved = self.inclusion(below) == Some(Inclusion::Exclusive);
+        let moved = is_moved.then(|| self.levels[below].drop_line(line).expect("the line was found there"));
+        let state = moved.unwrap_or(Line::Clean);
+        let is_passed_on = state == Line::Dirty && self.levels[0].config.write == WritePolicy::WriteThrough;
+        let mut from = found;
+        for number in (0..below).rev() {
             // An exclusive level gets lines from above only.
-            if number == 0 || self.levels[number].config.inclusion != Inclusion::Exclusive {
-                let here = if number == 0 { state } else { Line::Clean };
-                self.fill(number, line, here);
+            if number == 0 || self.inclusion(number) != Some(Inclusion::Exclusive) {
+                let here = if number == 0 && !is_passed_on { state } else { Line::Clean };
+                self.put(number, line, here, Movement::Filled { level: number + 1, from, line }, observe);
+                from = Where::Level(number + 1);
             }
+        }
+        if is_passed_on {
+            self.levels[below].counts.write_backs += 1;
+            self.send_down(below, line, state, observe);
+        }
+        if is_moved {
+            observe(Movement::Left { level: below + 1, line });
         }
     }
 
-    /// Puts a line into a level and deals with the one that leaves.
-    fn fill(&mut self, number: usize, line: LineName, state: Line) {
-        let Some((old, old_state)) = self.levels[number].put(line, state) else { return };
-        let mut is_dirty = old_state == Line::Dirty;
-        if number > 0 && self.levels[number].config.inclusion == Inclusion::Inclusive {
-            for above in &mut self.levels[..number] {
-                is_dirty |= above.drop_line(old) == Some(Line::Dirty);
-            }
-        }
-        self.levels[number].counts.write_backs += u64::from(is_dirty);
-        let below = self.levels.get(number + 1).map(|below| below.config.inclusion);
-        match (below, is_dirty) {
-            (Some(Inclusion::Exclusive), _) => {
-                self.fill(number + 1, old, if is_dirty { Line::Dirty } else { Line::Clean });
-            }
-            (_, true) => self.write_back(number + 1, old),
-            (_, false) => {}
+    /// Puts a line into a level; the one that has to leave goes after that, as from a victim buffer.
+    fn put(
+        &mut self,
+        number: usize,
+        line: LineName,
+        state: Line,
+        arrival: Movement,
+        observe: &mut impl FnMut(Movement),
+    ) {
+        let victim = self.levels[number].put(line, state);
+        observe(arrival);
+        if let Some((old, old_state)) = victim {
+            self.let_go(number, old, old_state, observe);
         }
     }
 
-    /// A dirty line arrives at a level from above.
-    fn write_back(&mut self, number: usize, line: LineName) {
-        match self.levels.get(number).map(|level| level.config.write) {
-            None => self.memory_writes += 1,
-            Some(WritePolicy::WriteBack) => self.fill(number, line, Line::Dirty),
-            Some(WritePolicy::WriteThrough) => self.write_back(number + 1, line),
+    /// What follows when a level has given up a line.
+    fn let_go(&mut self, number: usize, line: LineName, mut state: Line, observe: &mut impl FnMut(Movement)) {
+        if number > 0 && self.inclusion(number) == Some(Inclusion::Inclusive) {
+            // The copy nearest to the CPU is the newest, so it comes last.
+            for above in (0..number).rev() {
+                let Some(copy) = self.levels[above].drop_line(line) else { continue };
+                if copy == Line::Dirty {
+                    state = Line::Dirty;
+                    observe(Movement::WrittenBack { level: above + 1, to: Where::Level(number + 1), line });
+                }
+                observe(Movement::Left { level: above + 1, line });
+            }
+        }
+        self.levels[number].counts.write_backs += u64::from(state == Line::Dirty);
+        self.send_down(number, line, state, observe);
+        observe(Movement::Left { level: number + 1, line });
+    }
+
+    /// Brings a line that leaves `from` to the exclusive level right below, and dirty data as far down as it has to go.
+    fn send_down(&mut self, from: usize, line: LineName, state: Line, observe: &mut impl FnMut(Movement)) {
+        for number in from + 1..self.levels.len() {
+            let CacheLevel { write, inclusion, .. } = self.levels[number].config;
+            let to = Where::Level(number + 1);
+            let written = Movement::WrittenBack { level: from + 1, to, line };
+            match (inclusion, state, write) {
+                (Inclusion::Exclusive, ..) if self.levels[..number].iter().any(|above| above.peek(line)) => {}
+                (Inclusion::Exclusive, Line::Clean, _) if number == from + 1 => {
+                    let filled = Movement::Filled { level: number + 1, from: Where::Level(from + 1), line };
+                    return self.put(number, line, Line::Clean, filled, observe);
+                }
+                (_, Line::Clean, _) => return,
+                (_, Line::Dirty, WritePolicy::WriteBack) => return self.put(number, line, state, written, observe),
+                (Inclusion::Exclusive, Line::Dirty, WritePolicy::WriteThrough) => {
+                    self.put(number, line, Line::Clean, written, observe);
+                }
+                (_, Line::Dirty, WritePolicy::WriteThrough) if self.levels[number].peek(line) => observe(written),
+                (_, Line::Dirty, WritePolicy::WriteThrough) => {}
+            }
+        }
+        if state == Line::Dirty {
+            self.memory_writes += 1;
+            observe(Movement::WrittenBack { level: from + 1, to: Where::Memory, line });
         }
     }
 
-    /// A store passes a write-through level.
-    fn store_below(&mut self, number: usize, line: LineName) {
-        match self.levels.get(number) {
-            None => self.memory_writes += 1,
-            Some(level) if level.config.write == WritePolicy::WriteBack && level.peek(line) => {
-                self.levels[number].put(line, Line::Dirty);
+    /// A store goes down to the first level that writes back and has the line; it changes every copy on its way.
+    fn store_through(&mut self, line: LineName, observe: &mut impl FnMut(Movement)) {
+        for (number, level) in self.levels.iter_mut().enumerate().filter(|(_, level)| level.peek(line)) {
+            observe(Movement::Stored { at: Where::Level(number + 1), line });
+            if level.config.write == WritePolicy::WriteBack {
+                level.put(line, Line::Dirty);
+                return;
             }
-            Some(_) => self.store_below(number + 1, line),
         }
+        self.memory_writes += 1;
+        observe(Movement::Stored { at: Where::Memory, line });
+    }
+
+    fn inclusion(&self, number: usize) -> Option<Inclusion> {
+        self.levels.get(number).map(|level| level.config.inclusion)
     }
 }
 
@@ -330,5 +424,7 @@ impl Level {
     }
 }
 
+#[cfg(test)]
+mod brute_force;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod associative;
+mod bits;
 mod cache;
 mod page_map;
 pub mod policies;
@@ -17,7 +18,7 @@ mod walk_cache;
 mod working_set;
 
 pub use associative::{Associative, Shape, WayReplacement};
-pub use cache::{By, CacheCounts, CacheLevel, Caches, Found, Inclusion, Line, LineName, WritePolicy};
+pub use cache::{By, CacheCounts, CacheLevel, Caches, Inclusion, Line, LineName, Movement, Where, WritePolicy};
 pub use policies::{PolicyKind, Settings};
 pub use policy::{Marks, Outcome, Policy, Reference, Residency, TestAndClear};
 pub use random::Random;

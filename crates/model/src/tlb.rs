@@ -287,4 +287,75 @@ mod tests {
             }
         }
     }
+
+    /// A structure as queues of (page, size, space), the next victim in front.
+    struct Naive {
+        structure: TlbStructure,
+        sets: Vec<VecDeque<(u64, u64, Asid)>>,
+    }
+
+    impl Naive {
+        fn holds(&self, access: Access, page_bytes: u64) -> bool {
+            self.structure.serves.serves(access) && self.structure.page_bytes.contains(&page_bytes)
+        }
+
+        fn take(&mut self, name: (u64, u64, Asid)) -> bool {
+            let count = self.sets.len() as u64;
+            let set = &mut self.sets[(name.0 % count) as usize];
+            set.iter().position(|&other| other == name).and_then(|place| set.remove(place)).is_some()
+        }
+
+        fn push(&mut self, name: (u64, u64, Asid)) {
+            self.take(name);
+            let count = self.sets.len() as u64;
+            let set = &mut self.sets[(name.0 % count) as usize];
+            if set.len() == self.structure.shape.ways {
+                set.pop_front();
+            }
+            set.push_back(name);
+        }
+    }
+
+    #[test]
+    fn two_levels_of_two_sizes_agree_with_brute_force() {
+        let mut tlbs = two_levels();
+        let naive = |structure: &TlbStructure| Naive {
+            structure: structure.clone(),
+            sets: vec![VecDeque::new(); structure.shape.sets],
+        };
+        let mut structures: Vec<Naive> = tlbs.structures().map(naive).collect();
+        let mut random = Random::new(29);
+        for step in 0..60_000 {
+            let asid = random.below(2) as Asid;
+            let access = [Access::Read, Access::Write, Access::Execute][random.below(3) as usize];
+            // The upper half of the space has large pages.
+            let (page_bytes, at) = match random.below(2) {
+                0 => (SMALL, random.below(60 * SMALL)),
+                _ => (LARGE, 4 * LARGE + random.below(12 * LARGE)),
+            };
+            let (name, at) = ((at / page_bytes, page_bytes, asid), VirtAddr::new(at));
+            if random.below(50) == 0 {
+                tlbs.invalidate_page(at, asid);
+                for structure in &mut structures {
+                    structure.take(name);
+                }
+                continue;
+            }
+            let level = structures.iter_mut().find_map(|structure| {
+                let is_hit = structure.holds(access, page_bytes) && structure.take(name);
+                is_hit.then(|| structure.push(name)).map(|()| structure.structure.level)
+            });
+            assert_eq!(tlbs.lookup(at, access, asid).map(|(level, _)| level), level, "step {step}");
+            if level.is_none() {
+                tlbs.fill(at, access, entry(1, page_bytes, asid));
+            }
+            let above = level.unwrap_or(3);
+            for structure in &mut structures {
+                if structure.structure.level < above && structure.holds(access, page_bytes) {
+                    structure.push(name);
+                }
+            }
+        }
+        assert!(tlbs.counts().iter().all(|counts| counts.hits > 1000 && counts.misses > 1000));
+    }
 }

@@ -1,6 +1,6 @@
 //! A CPU's whole way to memory: TLBs, page-walk caches, and caches through which walks read entries.
 
-use crate::cache::{Caches, Found};
+use crate::cache::{Caches, Where};
 use crate::tlb::{Asid, TlbEntry, Tlbs};
 use crate::walk_cache::WalkCaches;
 use addr::{Access, PhysAddr, VirtAddr};
@@ -26,7 +26,7 @@ pub struct Translated {
     /// Of those, how many came from memory and not from a cache.
     pub entries_from_memory: usize,
     /// Where the byte itself was found.
-    pub data: Found,
+    pub data: Where,
 }
 
 /// TLBs, page-walk caches and caches in one.
@@ -50,7 +50,7 @@ impl TranslationModel {
         asid: Asid,
         walk: impl FnOnce() -> (W, TlbEntry),
     ) -> Translated {
-        let mut done = Translated { tlb_level: None, entries_read: 0, entries_from_memory: 0, data: Found::Memory };
+        let mut done = Translated { tlb_level: None, entries_read: 0, entries_from_memory: 0, data: Where::Memory };
         let entry = match self.tlbs.lookup(addr, access, asid) {
             Some((level, entry)) => {
                 done.tlb_level = Some(level);
@@ -73,7 +73,7 @@ impl TranslationModel {
         let start = known.map_or(usize::MAX, |(level, _)| level);
         for (place, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.level <= start) {
             done.entries_read += 1;
-            if self.caches.access(entry.at, Access::Read) == Found::Memory {
+            if self.caches.access(entry.at, Access::Read) == Where::Memory {
                 done.entries_from_memory += 1;
             }
             if place + 1 < entries.len() {
@@ -124,7 +124,7 @@ mod tests {
         let cold = go(at);
         assert_eq!((cold.tlb_level, cold.entries_read, cold.entries_from_memory), (None, 4, 4));
         let warm = go(at + 8);
-        assert_eq!((warm.tlb_level, warm.entries_read, warm.data), (Some(1), 0, Found::Level(1)));
+        assert_eq!((warm.tlb_level, warm.entries_read, warm.data), (Some(1), 0, Where::Level(1)));
         let neighbour = go(at + 4096);
         assert_eq!((neighbour.entries_read, neighbour.entries_from_memory), (1, 0), "the entry is in the same line");
         assert_eq!(go(at + (2 << 20)).entries_read, 2, "another table of level 1");

@@ -82,3 +82,90 @@ impl WalkCaches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Random, WayReplacement};
+    use std::collections::VecDeque;
+
+    const SPANS: [u64; 3] = [1 << 21, 1 << 30, 1 << 39];
+
+    /// What one level remembers: a queue a set of (part, space, table), the next victim in front.
+    struct Naive {
+        ways: usize,
+        sets: Vec<VecDeque<(u64, Asid, u64)>>,
+    }
+
+    impl Naive {
+        fn set(&mut self, part: u64) -> &mut VecDeque<(u64, Asid, u64)> {
+            let count = self.sets.len() as u64;
+            &mut self.sets[(part % count) as usize]
+        }
+
+        fn take(&mut self, part: u64, asid: Asid) -> Option<(u64, Asid, u64)> {
+            let set = self.set(part);
+            set.iter().position(|&(other, space, _)| (other, space) == (part, asid)).and_then(|place| set.remove(place))
+        }
+
+        fn push(&mut self, entry: (u64, Asid, u64)) {
+            self.take(entry.0, entry.1);
+            let ways = self.ways;
+            let set = self.set(entry.0);
+            if set.len() == ways {
+                set.pop_front();
+            }
+            set.push_back(entry);
+        }
+    }
+
+    #[test]
+    fn three_levels_agree_with_brute_force() {
+        let shapes = [Shape::lru(8, 4), Shape::lru(3, 1), Shape { sets: 1, ways: 2, replacement: WayReplacement::Lru }];
+        let caches: Vec<WalkCache> = (0..3)
+            .rev()
+            .map(|place| WalkCache { level: place + 2, span_bytes: SPANS[place], shape: shapes[place] })
+            .collect();
+        let mut model = WalkCaches::new(&caches);
+        let mut naive = shapes.map(|shape| Naive { ways: shape.ways, sets: vec![VecDeque::new(); shape.sets] });
+        let mut random = Random::new(23);
+        let (mut hits, mut misses) = (0, 0);
+        for step in 0..40_000 {
+            let asid = random.below(2) as Asid;
+            let addr =
+                VirtAddr::new(random.below(4) * SPANS[2] + random.below(3) * SPANS[1] + random.below(6) * SPANS[0]);
+            match random.below(30) {
+                0 => {
+                    model.invalidate_page(addr, asid);
+                    for (level, &span) in naive.iter_mut().zip(&SPANS) {
+                        level.take(addr.get() / span, asid);
+                    }
+                    continue;
+                }
+                1 => {
+                    model.invalidate_space(asid);
+                    for set in naive.iter_mut().flat_map(|level| &mut level.sets) {
+                        set.retain(|&(_, space, _)| space != asid);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let known = (0..3).find_map(|place| {
+                let entry = naive[place].take(addr.get() / SPANS[place], asid)?;
+                naive[place].push(entry);
+                Some((place + 1, PhysAddr::new(entry.2)))
+            });
+            assert_eq!(model.lookup(addr, asid), known, "step {step}");
+            *(if known.is_some() { &mut hits } else { &mut misses }) += 1;
+            // The walk reads the entries from there down, and each but the leaf names a table.
+            for place in (0..known.map_or(3, |(level, _)| level - 1)).rev() {
+                let table = random.below(1 << 20) << 12;
+                model.fill(place + 2, addr, asid, PhysAddr::new(table));
+                naive[place].push((addr.get() / SPANS[place], asid, table));
+            }
+        }
+        assert_eq!((model.hits(), model.misses()), (hits, misses));
+        assert!(hits > 1000 && misses > 1000);
+    }
+}

@@ -10,16 +10,16 @@ fn back(entries: usize, ways: usize, inclusion: Inclusion) -> CacheLevel {
     level(entries, ways, WritePolicy::WriteBack, inclusion)
 }
 
-fn touch(caches: &mut Caches, at: u64, access: Access) -> Found {
+fn touch(caches: &mut Caches, at: u64, access: Access) -> Where {
     caches.access(PhysAddr::new(at), access)
 }
 
 #[test]
 fn a_dirty_line_is_written_back_when_it_leaves() {
     let mut caches = Caches::new(64, &[back(1, 1, Inclusion::NonInclusive)]);
-    assert_eq!(touch(&mut caches, 0, Access::Write), Found::Memory);
-    assert_eq!(touch(&mut caches, 63, Access::Read), Found::Level(1));
-    assert_eq!(touch(&mut caches, 64, Access::Read), Found::Memory);
+    assert_eq!(touch(&mut caches, 0, Access::Write), Where::Memory);
+    assert_eq!(touch(&mut caches, 63, Access::Read), Where::Level(1));
+    assert_eq!(touch(&mut caches, 64, Access::Read), Where::Memory);
     assert_eq!((caches.memory_reads(), caches.memory_writes()), (2, 1));
 }
 
@@ -29,10 +29,10 @@ fn write_through_passes_every_store_down() {
     let mut caches = Caches::new(64, &[through]);
     touch(&mut caches, 0, Access::Read);
     for _ in 0..3 {
-        assert_eq!(touch(&mut caches, 8, Access::Write), Found::Level(1));
+        assert_eq!(touch(&mut caches, 8, Access::Write), Where::Level(1));
     }
     touch(&mut caches, 64, Access::Write);
-    assert_eq!(touch(&mut caches, 64, Access::Read), Found::Memory, "a store that misses brings nothing in");
+    assert_eq!(touch(&mut caches, 64, Access::Read), Where::Memory, "a store that misses brings nothing in");
     assert_eq!(caches.memory_writes(), 4);
 }
 
@@ -77,7 +77,7 @@ fn one_level_agrees_with_brute_force() {
                 }
             }
             set.push_back((line, old.is_some_and(|(_, dirty)| dirty) || access == Access::Write));
-            assert_eq!(touch(&mut caches, at, access) == Found::Memory, old.is_none());
+            assert_eq!(touch(&mut caches, at, access) == Where::Memory, old.is_none());
             assert_eq!((caches.memory_reads(), caches.memory_writes()), (reads, writes));
         }
     }
@@ -130,6 +130,6 @@ fn synonyms_are_in_a_virtually_indexed_cache_twice() {
         (second, caches.lines(1).filter(|(line, _)| line.phys == 0x5040 / 64).count())
     };
     let indexed = CacheLevel { indexed: By::Virtual, ..CacheLevel::new(shape) };
-    assert_eq!(one_byte_by_two_names(indexed), (Found::Memory, 2));
-    assert_eq!(one_byte_by_two_names(CacheLevel::new(shape)), (Found::Level(1), 1));
+    assert_eq!(one_byte_by_two_names(indexed), (Where::Memory, 2));
+    assert_eq!(one_byte_by_two_names(CacheLevel::new(shape)), (Where::Level(1), 1));
 }

@@ -1,62 +1,17 @@
 //! LRU: the page that was not used for the longest time leaves. R. L. Mattson et al., "Evaluation techniques for storage hierarchies", IBM Systems Journal 9(2), 1970.
 
-use crate::policy::{Policy, Residency, TestAndClear};
-use crate::slots::{List, Slots};
-use addr::Access;
+use super::recency::{Leaves, Recency};
+use crate::slots::{List, Slot};
 
-/// Pages in the order of their last use, the latest in front.
-pub struct Lru {
-    frames: usize,
-    slots: Slots<()>,
-    stack: List,
-}
+/// The page at the far end of the stack leaves.
+pub type Lru = Recency<Oldest>;
 
-impl Lru {
-    /// Memory of `frames` pages.
-    pub fn new(frames: usize) -> Self {
-        Self { frames, slots: Slots::new(frames), stack: List::default() }
-    }
-}
+/// LRU's choice.
+pub struct Oldest;
 
-impl Policy for Lru {
-    fn frames(&self) -> usize {
-        self.frames
-    }
-
-    fn resident(&self) -> usize {
-        self.stack.count()
-    }
-
+impl Leaves for Oldest {
     #[inline]
-    fn touch(&mut self, page: u64, _access: Access) -> Residency {
-        let Some(slot) = self.slots.find(page) else {
-            return Residency::Absent;
-        };
-        self.stack.move_to_front(&mut self.slots, slot);
-        Residency::Resident
-    }
-
-    #[inline]
-    fn evict(&mut self, _incoming: Option<u64>, _marks: &mut TestAndClear<'_>) -> Option<u64> {
-        let slot = self.stack.back()?;
-        self.stack.unlink(&mut self.slots, slot);
-        Some(self.slots.release(slot))
-    }
-
-    #[inline]
-    fn insert(&mut self, page: u64, _access: Access) {
-        let slot = self.slots.add(page, ());
-        self.stack.push_front(&mut self.slots, slot);
-    }
-
-    fn remove(&mut self, page: u64) {
-        if let Some(slot) = self.slots.find(page) {
-            self.stack.unlink(&mut self.slots, slot);
-            self.slots.release(slot);
-        }
-    }
-
-    fn check(&self) {
-        assert_eq!(self.slots.used(), self.stack.count(), "every page is on the stack");
+    fn choose(stack: &List) -> Option<Slot> {
+        stack.back()
     }
 }

@@ -6,6 +6,7 @@ mod car;
 mod clock;
 mod clock_pro;
 mod fifo;
+mod four_lists;
 mod lfu;
 mod lirs;
 mod lru;
@@ -13,6 +14,7 @@ mod mru;
 mod nru;
 mod opt;
 mod random;
+mod recency;
 mod s3_fifo;
 mod second_chance;
 mod sieve;
@@ -38,7 +40,7 @@ pub use second_chance::SecondChance;
 pub use sieve::Sieve;
 pub use two_q::TwoQ;
 pub use w_tinylfu::WTinyLfu;
-pub use wsclock::{MOST_LOOKED_AT, WsClock};
+pub use wsclock::WsClock;
 
 use crate::policy::Policy;
 
