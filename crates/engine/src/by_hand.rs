@@ -19,6 +19,7 @@ use crate::guest::Guest;
 use crate::source::LONGEST_INSTRUCTION;
 use crate::state::State;
 use addr::VirtAddr;
+pub use cpuid::announced;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
 
 /// Where the guest goes after an instruction done by hand.

@@ -67,6 +67,26 @@ impl Isa {
     }
 }
 
+/// What CPUID tells programs that a kernel tells them too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Announced {
+    /// Leaf 1, EDX.
+    pub features: u32,
+    /// Whether FS and GS bases may be set by instructions.
+    pub has_base_instructions: bool,
+    /// XCR0; 0 without XSAVE.
+    pub state_components: u64,
+    /// Bytes of an XSAVE area with these components; of an FXSAVE area without XSAVE.
+    pub state_bytes: u32,
+}
+
+impl Isa {
+    /// What this CPU announces on this host.
+    pub fn announced(self) -> Announced {
+        by_hand::announced(self)
+    }
+}
+
 /// Whether blocks jump to each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Linking {

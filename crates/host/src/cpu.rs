@@ -1,4 +1,18 @@
-//! Registers of the host thread that only the host can set.
+//! The host's processor: what it has, and registers that only the host can set.
+
+use std::arch::x86_64::__cpuid_count;
+
+/// How many bytes the host's kernel wants on a stack for a signal beyond the processor's extended state: what
+/// `AT_MINSIGSTKSZ` says less what CPUID says.
+pub fn signal_frame_bytes() -> u64 {
+    /// The largest frame without state, for a kernel that does not say (linux/arch/x86/kernel/signal.c).
+    const USUAL: u64 = 928;
+    const STATE_LEAF: u32 = 0xd;
+    // SAFETY: reads a word of the auxiliary vector; 0 if it is not there.
+    let whole = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
+    let state = u64::from(__cpuid_count(STATE_LEAF, 0).ebx);
+    whole.checked_sub(state).filter(|bytes| (USUAL / 2..USUAL * 2).contains(bytes)).unwrap_or(USUAL)
+}
 
 /// Makes GS of the calling thread start at an address. Rust code does not use GS.
 pub fn set_gs_base(base: u64) {

@@ -197,6 +197,14 @@ pub fn resource_limit(resource: u32) -> (u64, u64) {
     (limit.rlim_cur, limit.rlim_max)
 }
 
+/// How long the host's scheduler lets a thread of a fair policy run, in nanoseconds.
+pub fn fair_slice_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the host fills the buffer, or leaves it as it is.
+    unsafe { libc::sched_rr_get_interval(0, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// CPU time of the calling thread, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -2,7 +2,7 @@
 
 pub mod call;
 mod code_memory;
-mod cpu;
+pub mod cpu;
 pub mod files;
 pub mod guest_thread;
 mod kept_file;

@@ -17,7 +17,7 @@ use std::time::Instant;
 use trace::{Kind, Kinds, What};
 
 /// What a kernel is built with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KernelConfig {
     /// How memory is managed.
     pub mm: MmConfig,
@@ -25,10 +25,32 @@ pub struct KernelConfig {
     pub aslr: Aslr,
     /// How many CPUs the guest is told of.
     pub cpus: u32,
+    /// What programs are told of the processor.
+    pub processor: Processor,
     /// The seed of AT_RANDOM.
     pub seed: u64,
     /// Which events are kept for [`Kernel::take_events`].
     pub events: Kinds,
+}
+
+/// The processor as a kernel tells programs of it; the same as CPUID says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Processor {
+    /// `AT_HWCAP`: CPUID.1 EDX.
+    pub features: u64,
+    /// `AT_HWCAP2`.
+    pub more_features: u64,
+    /// XCR0, the parts of the extended state in a signal frame; 0 without XSAVE.
+    pub state_components: u64,
+    /// Bytes of that state.
+    pub state_bytes: u64,
+}
+
+impl Default for Processor {
+    /// x86-64-v2: no XSAVE.
+    fn default() -> Self {
+        Self { features: 0x078b_fbff, more_features: 0, state_components: 0, state_bytes: 512 }
+    }
 }
 
 /// An event of a task, without its time.

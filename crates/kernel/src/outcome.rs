@@ -1,6 +1,7 @@
 //! What the kernel answers the machine with.
 
 use crate::Tid;
+use crate::calls::Unit;
 use addr::Registers;
 use host::call::Call;
 use std::time::Instant;
@@ -44,12 +45,41 @@ pub(crate) enum Then {
     Wrote { copies: Vec<CopyOut>, file: crate::mm::FileId },
     /// Bytes read, to be spread over the parts of an iovec.
     Scatter { parts: Vec<(u64, u64)> },
-    /// A message received: as above, and lengths and flags in the guest's header.
-    Received { parts: Vec<(u64, u64)>, copies: Vec<CopyOut>, header: u64 },
-    /// A pollable answer of a call whose signal mask must be put back.
-    Unmask { copies: Vec<CopyOut> },
+    /// A message received.
+    Received(Received),
+    /// Messages received by recvmmsg, as many as the answer says.
+    ReceivedMany(Vec<Received>),
+    /// Messages sent by sendmmsg, as many as the answer says: their headers are told the lengths.
+    SentMany { headers: u64 },
+    /// What a wait for descriptors found.
+    Polled(Polled),
     /// The descriptors of the last task of a process are closed.
     Closed,
+}
+
+/// Where a received message goes.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The parts of its iovec.
+    pub parts: Vec<(u64, u64)>,
+    /// The buffer that has its bytes.
+    pub buffer: usize,
+    /// Name and ancillary data: the buffer, where the host's header tells its length, and where it goes.
+    pub fields: Vec<(usize, usize, u64)>,
+    /// Where the host's header is in the buffer of headers.
+    pub at: usize,
+    /// The guest's header.
+    pub header: u64,
+}
+
+/// A wait for descriptors.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    pub copies: Vec<CopyOut>,
+    /// When it ends by itself.
+    pub until: Option<Instant>,
+    /// Where the guest is told how much time remains, and in what unit.
+    pub remains_to: Option<(u64, Unit)>,
 }
 
 /// A buffer of a host call that the guest gets a copy of if the call succeeded.

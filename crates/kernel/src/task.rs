@@ -4,7 +4,7 @@
 //! own: the first process is [`FIRST_PID`], its parent is [`INIT_PID`], which is pagewalk itself, and no number names
 //! a process of the host.
 
-use crate::calls::CallInProgress;
+use crate::calls::{CallInProgress, RestartBlock, Scheduling};
 use crate::exec::Image;
 use crate::mm::SpaceId;
 use crate::signal::{Action, Pending, SigSet};
@@ -59,12 +59,15 @@ pub(crate) struct Task {
     pub saved_mask: Option<SigSet>,
     pub pending: Pending,
     pub alt_stack: AltStack,
+    pub scheduling: Scheduling,
     /// Where to write zero and wake a futex when it ends; 0 for nowhere.
     pub clear_tid: u64,
     /// The head of its robust futex list; 0 for none.
     pub robust_list: u64,
     /// The call it is in.
     pub call: Option<CallInProgress>,
+    /// What restart_syscall would go on with.
+    pub restart: Option<RestartBlock>,
     /// What it sleeps for.
     pub waiting: Option<Waiting>,
     /// Its process is ending, or another task of it executes a new program.
@@ -204,9 +207,11 @@ impl Task {
             saved_mask: None,
             pending: Pending::default(),
             alt_stack: AltStack::default(),
+            scheduling: Scheduling::default(),
             clear_tid: 0,
             robust_list: 0,
             call: None,
+            restart: None,
             waiting: None,
             is_killed: false,
             is_notified: false,

@@ -3,17 +3,15 @@
 use addr::PAGE_BYTES;
 use engine::{Count, EngineConfig, Linking, Sabotage};
 use kernel::KernelConfig;
-use kernel::mm::{Aslr, MmConfig};
 use mmu::Memory;
 use pagewalk_lockstep::follow::{Program, Verdict, follow};
 use std::sync::mpsc::channel;
-use trace::Kinds;
 
 const RAM_BYTES: u64 = 256 << 20;
 
 fn follow_true(sabotage: Option<Sabotage>) -> Verdict {
     let config = EngineConfig { count: Count::Yes, linking: Linking::Off, sabotage, ..EngineConfig::default() };
-    let kernel = KernelConfig { mm: MmConfig::default(), aslr: Aslr::Off, cpus: 1, seed: 0, events: Kinds::NONE };
+    let kernel = KernelConfig { cpus: 1, ..KernelConfig::default() };
     let program = Program { path: b"/bin/true".to_vec(), arguments: vec![b"true".to_vec()], environment: Vec::new() };
     let memory = Memory::new((RAM_BYTES / PAGE_BYTES) as u32).unwrap();
     let (send, received) = channel();

@@ -12,7 +12,7 @@ use addr::PAGE_BYTES;
 use engine::{Engine, EngineConfig, Verify};
 use host::outer_signals::{self, HeldSignals};
 use kernel::mm::{Aslr, MmConfig};
-use kernel::{Kernel, KernelConfig, LoadError};
+use kernel::{Kernel, KernelConfig, LoadError, Processor};
 use mmu::Memory;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -257,7 +257,20 @@ fn kernel_config(config: &MachineConfig, events: Kinds) -> KernelConfig {
             Placement::Random => Aslr::Seeded(config.seed),
         },
         cpus: config.cpus,
+        processor: processor(config),
         seed: config.seed,
         events,
+    }
+}
+
+/// What the kernel tells programs of the processor is what CPUID tells them.
+fn processor(config: &MachineConfig) -> Processor {
+    const BASE_INSTRUCTIONS: u64 = 2;
+    let announced = engine_config(config).isa.announced();
+    Processor {
+        features: announced.features.into(),
+        more_features: if announced.has_base_instructions { BASE_INSTRUCTIONS } else { 0 },
+        state_components: announced.state_components,
+        state_bytes: announced.state_bytes.into(),
     }
 }

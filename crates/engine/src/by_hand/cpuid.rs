@@ -1,9 +1,9 @@
 //! What the CPU says of itself (SDM vol. 2, CPUID): the host's answers, less what is not announced.
 
-use crate::Isa;
 use crate::asm::{RAX, RCX, RDX};
 use crate::exit::{Exception, Exit};
 use crate::state::State;
+use crate::{Announced, Isa};
 use std::arch::x86_64::__cpuid_count;
 
 const RBX: u8 = 3;
@@ -30,6 +30,10 @@ const EXTENDED_EDX: u32 = 0x2c10_0800 | 0x0183_f3ff;
 
 /// XCR0: x87, SSE, AVX.
 pub const XCR0: u64 = 7;
+/// Leaf 1, ECX.
+const OSXSAVE: u32 = 1 << 27;
+/// Bytes of an FXSAVE area.
+const FXSAVE_BYTES: u32 = 512;
 /// Bytes of an XSAVE area with those three: legacy region, header, upper halves of the YMM registers.
 pub const XSAVE_BYTES: u32 = 512 + 64 + 256;
 
@@ -39,6 +43,19 @@ pub fn execute(state: State<'_>, isa: Isa) {
     let answer = answer(leaf, subleaf, isa);
     for (register, value) in [(RAX, answer[0]), (RBX, answer[1]), (RCX, answer[2]), (RDX, answer[3])] {
         state.set_gpr(register, u64::from(value));
+    }
+}
+
+pub fn announced(isa: Isa) -> Announced {
+    let [_, ebx, _, _] = answer(7, 0, isa);
+    let [_, _, ecx, features] = answer(1, 0, isa);
+    let [components, bytes, _, _] = answer(0xd, 0, isa);
+    let has_xsave = ecx & OSXSAVE != 0;
+    Announced {
+        features,
+        has_base_instructions: ebx & 1 != 0,
+        state_components: if has_xsave { u64::from(components) } else { 0 },
+        state_bytes: if has_xsave { bytes } else { FXSAVE_BYTES },
     }
 }
 
@@ -82,6 +99,14 @@ pub fn xgetbv(state: State<'_>, isa: Isa) -> Result<(), Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_kernel_is_told_is_what_cpuid_says() {
+        let [v2, v3] = [Isa::V2, Isa::V3].map(announced);
+        assert_eq!((v2.state_components, v2.state_bytes), (0, 512));
+        assert_eq!((v3.state_components, v3.state_bytes), (7, XSAVE_BYTES));
+        assert_eq!(v3.features, answer(1, 0, Isa::V3)[3]);
+    }
 
     #[test]
     fn avx_512_is_never_announced() {

@@ -47,9 +47,10 @@ impl Kernel {
         if self.mm.read_u32(space, VirtAddr::new(args.at(0)))? != args.at(2) as u32 {
             return Err(Errno::EAGAIN);
         }
-        let until = match args.at(3) {
-            0 => None,
-            at => Some(self.futex_deadline(args, at)?),
+        let until = match (self.restarted_until(args.tid), args.at(3)) {
+            (Some(until), _) => until,
+            (None, 0) => None,
+            (None, at) => Some(self.futex_deadline(args, at)?),
         };
         self.futexes.push(FutexWaiter { key, tid: args.tid, bits });
         Ok(Flow::Sleep(Waiting::Futex { woken: false, until }))

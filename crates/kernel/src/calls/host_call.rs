@@ -1,6 +1,6 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
-use super::{Args, ERESTARTNOHAND, ERESTARTSYS, Flow};
+use super::{Args, ERESTARTSYS, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, SpaceId};
@@ -155,33 +155,24 @@ impl Kernel {
     /// What the host's answer means.
     pub(super) fn after_host(&mut self, tid: Tid, host: HostCall, result: i64) -> Result<Flow, Errno> {
         let HostCall { call, then } = host;
-        if let Then::Unmask { .. } = then
-            && result != -i64::from(libc::EINTR)
-            && let Some(mask) = self.task(tid).saved_mask.take()
-        {
-            self.task(tid).blocked = mask;
+        if let Then::Polled(polled) = &then {
+            return self.after_poll(tid, &call, polled, result);
         }
         if result < 0 {
             return Err(self.host_error(tid, &call, result));
         }
         super::opened::check(&call, result)?;
         match then {
-            Then::Closed => {}
-            Then::Answer(copies) | Then::Unmask { copies } => self.copy_out(tid, &call, &copies, result)?,
+            Then::Closed | Then::Polled(_) => {}
+            Then::Answer(copies) => self.copy_out(tid, &call, &copies, result)?,
             Then::Wrote { copies, file } => {
                 self.file_after(&call, file, result);
                 self.copy_out(tid, &call, &copies, result)?;
             }
             Then::Scatter { parts } => self.scatter(tid, &call.buffers[0][..result as usize], &parts)?,
-            Then::Received { parts, copies, header } => {
-                let bytes = &call.buffers[0];
-                self.scatter(tid, &bytes[..bytes.len().min(result as usize)], &parts)?;
-                self.copy_out(tid, &call, &copies, result)?;
-                let space = self.space_of(tid);
-                for (at, word) in super::sockets::received_header(&call.buffers[1]) {
-                    self.mm.write_all(space, VirtAddr::new(header).wrapping_add(at as u64), &word)?;
-                }
-            }
+            Then::Received(received) => self.after_received(tid, &call, &received, result as usize)?,
+            Then::ReceivedMany(all) => self.after_received_many(tid, &call, &all, result as usize)?,
+            Then::SentMany { headers } => self.after_sent_many(tid, &call, headers, result as usize)?,
         }
         Ok(Flow::Answer(result as u64))
     }
@@ -193,6 +184,7 @@ impl Kernel {
             let is_quiet = match nr {
                 libc::SYS_sendto => flag(call, 3, libc::MSG_NOSIGNAL),
                 libc::SYS_sendmsg => flag(call, 2, libc::MSG_NOSIGNAL),
+                libc::SYS_sendmmsg => flag(call, 3, libc::MSG_NOSIGNAL),
                 _ => false,
             };
             if !is_quiet {
@@ -205,15 +197,11 @@ impl Kernel {
         if errno != Errno::EINTR {
             return errno;
         }
-        match nr {
-            libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => ERESTARTNOHAND,
-            libc::SYS_epoll_wait | libc::SYS_epoll_pwait => ERESTARTNOHAND,
-            _ => ERESTARTSYS,
-        }
+        ERESTARTSYS
     }
 
     /// Copies buffers to the guest.
-    fn copy_out(&mut self, tid: Tid, call: &Call, copies: &[CopyOut], result: i64) -> Result<(), Errno> {
+    pub(super) fn copy_out(&mut self, tid: Tid, call: &Call, copies: &[CopyOut], result: i64) -> Result<(), Errno> {
         let space = self.space_of(tid);
         for copy in copies {
             let buffer = &call.buffers[copy.buffer];
@@ -232,7 +220,7 @@ impl Kernel {
     }
 
     /// Spreads bytes over the parts of an iovec.
-    fn scatter(&mut self, tid: Tid, bytes: &[u8], parts: &[(u64, u64)]) -> Result<(), Errno> {
+    pub(super) fn scatter(&mut self, tid: Tid, bytes: &[u8], parts: &[(u64, u64)]) -> Result<(), Errno> {
         let space = self.space_of(tid);
         let mut rest = bytes;
         for (to, length) in parts {

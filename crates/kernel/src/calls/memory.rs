@@ -22,7 +22,8 @@ impl Kernel {
                 self.note_area(args, AreaVerb::Unmapped, start, bytes, unmapped.is_ok());
                 unmapped
             }
-            libc::SYS_mprotect => {
+            libc::SYS_pkey_mprotect if args.int(3) != -1 => Err(Errno::EINVAL),
+            libc::SYS_mprotect | libc::SYS_pkey_mprotect => {
                 let changed = done(self.mm.mprotect(space, start, bytes, args.at(2)));
                 self.note_area(args, AreaVerb::Changed, start, bytes, changed.is_ok());
                 changed

@@ -16,13 +16,18 @@ mod opened;
 mod poll;
 mod priority;
 mod process;
+mod scheduling;
 mod signals;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod time;
 mod vectors;
 mod wait;
 
+pub(crate) use scheduling::Scheduling;
+pub(crate) use time::Unit;
 pub(crate) use wait::WaitFor;
 
 use crate::Errno;
@@ -34,6 +39,7 @@ use crate::task::Tid;
 use crate::waiting::Waiting;
 use addr::{Gpr, Registers};
 use host::call::Call;
+use std::time::Instant;
 
 /// Restart if the handler's SA_RESTART says so, or if there is no handler (Linux's internal numbers).
 pub(crate) const ERESTARTSYS: Errno = Errno::from_code(512);
@@ -48,8 +54,15 @@ pub(crate) struct CallInProgress {
     pub nr: u64,
     /// Its arguments as they are printed, if they are.
     pub printed: Option<Vec<String>>,
-    /// What a sleep that a signal interrupted goes on with.
-    pub block: Option<Waiting>,
+    /// What a wait that a signal interrupted goes on with.
+    pub block: Option<RestartBlock>,
+}
+
+/// A call that goes on by restart_syscall: the same call, which still ends when it was to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RestartBlock {
+    nr: u64,
+    until: Option<Instant>,
 }
 
 /// How a call goes on.
@@ -95,9 +108,8 @@ impl Kernel {
         let nr = registers.get(Gpr::Rax);
         let words = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9].map(|register| registers.get(register));
         let args = Args { tid, nr, words };
-        let block = self.task(tid).call.take().and_then(|call| call.block);
         let printed = self.print_arguments(&args);
-        self.task(tid).call = Some(CallInProgress { nr, printed, block });
+        self.task(tid).call = Some(CallInProgress { nr, printed, block: None });
         let flow = self.dispatch(&args, registers);
         self.settle(tid, registers, flow)
     }
@@ -124,6 +136,11 @@ impl Kernel {
         if waiting == Waiting::Death {
             self.task(tid).waiting = None;
             return self.die(tid);
+        }
+        if waiting == Waiting::Continue && !self.is_stopped(tid) {
+            // The call that the stop interrupted, if there was one, goes on as after any signal without a handler.
+            self.task(tid).waiting = None;
+            return Outcome::Done;
         }
         match self.wake_up(tid, waiting) {
             None => Outcome::Wait(Wait { until: waiting.until() }),
@@ -181,11 +198,21 @@ impl Kernel {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),
             Class::Refused(errno, _) => Err(errno),
-            Class::Missing | Class::Unassigned => {
+            Class::Missing(_) | Class::Unassigned => {
                 self.note_missing(args.nr);
                 Err(Errno::ENOSYS)
             }
         }
+    }
+
+    /// restart_syscall: the interrupted call again, with the arguments that are still in the registers.
+    fn restart(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
+        let task = self.task(args.tid);
+        let Some(block) = task.restart.take() else { return Err(Errno::EINTR) };
+        if let Some(call) = &mut task.call {
+            (call.nr, call.block) = (block.nr, Some(block));
+        }
+        self.dispatch(&Args { nr: block.nr, ..*args }, registers)
     }
 
     fn own_call(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
@@ -202,6 +229,7 @@ impl Kernel {
             Self::limit_call,
             Self::thread_call,
             Self::priority_call,
+            Self::scheduling_call,
         ];
         if let Some(flow) = self.process_call(args, registers) {
             return flow;

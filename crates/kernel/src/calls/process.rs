@@ -60,10 +60,7 @@ impl Kernel {
                 Ok(Flow::End)
             }
             libc::SYS_rt_sigreturn => self.sigreturn(args.tid, registers),
-            libc::SYS_restart_syscall => match self.task(args.tid).call.as_ref().and_then(|call| call.block) {
-                Some(waiting) => Ok(Flow::Sleep(waiting)),
-                None => Err(Errno::EINTR),
-            },
+            libc::SYS_restart_syscall => self.restart(args, registers),
             libc::SYS_arch_prctl => self.arch_prctl(args, registers),
             libc::SYS_rt_sigsuspend => self.sigsuspend(args),
             libc::SYS_sigaltstack => self.sigaltstack(args, registers),
@@ -201,6 +198,7 @@ impl Kernel {
         let maker = &self.tasks[&tid];
         let mut task = Task::new(child, pid, maker.name.clone());
         task.blocked = maker.blocked;
+        task.scheduling = maker.scheduling.of_child();
         if flags & VM == 0 || flags & VFORK != 0 {
             task.alt_stack = maker.alt_stack;
         }

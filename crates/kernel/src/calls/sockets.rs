@@ -1,12 +1,14 @@
-//! sendmsg and recvmsg: a header that points to a name, to parts and to ancillary data.
+//! sendmsg, recvmsg and their plural forms: headers that point to a name, to parts and to ancillary data.
 
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::outcome::{CopyLength, CopyOut, Then};
+use crate::outcome::{Received, Then};
+use crate::task::Tid;
 use addr::VirtAddr;
-use host::call::{Call, Pointer};
+use host::call::{Arg, Call, Pointer};
 
+/// struct msghdr.
 const HEADER_BYTES: usize = 56;
 const NAME: usize = 0;
 const NAME_BYTES: usize = 8;
@@ -14,94 +16,209 @@ const PARTS: usize = 16;
 const PART_COUNT: usize = 24;
 const CONTROL: usize = 32;
 const CONTROL_BYTES: usize = 40;
+const FLAGS: usize = 48;
+/// struct mmsghdr: a header, and how many bytes its message had.
+const MANY_BYTES: usize = 64;
+const LENGTH: usize = 56;
 /// Largest name and ancillary data.
 const MAX_BYTES: usize = 64 << 10;
+/// Messages of one call at most (UIO_MAXIOV); more are left to the next.
+const MAX_MESSAGES: u64 = 1024;
 
 impl Kernel {
     pub(super) fn socket_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
         Some(match args.nr as i64 {
             libc::SYS_sendmsg => self.sendmsg(args),
             libc::SYS_recvmsg => self.recvmsg(args),
+            libc::SYS_sendmmsg => self.sendmmsg(args),
+            libc::SYS_recvmmsg => self.recvmmsg(args),
             _ => return None,
         })
     }
 
     fn sendmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
+        let mut messages = Messages::new(args, 1);
+        self.add_sent(args, &mut messages, 0, args.at(1))?;
+        Ok(Flow::Host(messages.call, Then::Answer(Vec::new())))
+    }
+
+    fn sendmmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
+        let count = (args.at(2) as u32 as u64).min(MAX_MESSAGES);
+        let mut messages = Messages::new(args, count as usize);
+        messages.call.args[2] = Arg::Value(count);
+        for index in 0..count as usize {
+            self.add_sent(args, &mut messages, index, header_at(args.at(1), index))?;
+        }
+        Ok(Flow::Host(messages.call, Then::SentMany { headers: args.at(1) }))
+    }
+
+    fn recvmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
+        let mut messages = Messages::new(args, 1);
+        let received = self.add_received(args, &mut messages, 0, args.at(1))?;
+        Ok(Flow::Host(messages.call, Then::Received(received)))
+    }
+
+    fn recvmmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
         let space = self.space_of(args.tid);
-        let guest = self.bytes_in(space, args.at(1), HEADER_BYTES)?;
+        let count = (args.at(2) as u32 as u64).min(MAX_MESSAGES);
+        let mut messages = Messages::new(args, count as usize);
+        messages.call.args[2] = Arg::Value(count);
+        let mut received = Vec::new();
+        for index in 0..count as usize {
+            received.push(self.add_received(args, &mut messages, index, header_at(args.at(1), index))?);
+        }
+        if args.at(4) != 0 {
+            let timeout = self.bytes_in(space, args.at(4), 16)?;
+            messages.call.args[4] = messages.call.buffer(timeout);
+        }
+        Ok(Flow::Host(messages.call, Then::ReceivedMany(received)))
+    }
+
+    fn add_sent(&mut self, args: &Args, messages: &mut Messages, index: usize, header: u64) -> Result<(), Errno> {
+        let space = self.space_of(args.tid);
+        let guest = self.bytes_in(space, header, HEADER_BYTES)?;
         let bytes = self.gather(space, word(&guest, PARTS), word(&guest, PART_COUNT))?;
-        let mut message = Message::new(args, bytes);
+        messages.add_parts(index, bytes);
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
             let wanted = field_bytes(&guest, length)?;
             if word(&guest, field) != 0 && wanted > 0 {
                 let content = self.bytes_in(space, word(&guest, field), wanted)?;
-                message.add(field, length, content);
+                messages.add(index, field, length, content);
             }
         }
-        Ok(Flow::Host(message.call, Then::Answer(Vec::new())))
+        Ok(())
     }
 
-    fn recvmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
+    fn add_received(
+        &mut self,
+        args: &Args,
+        messages: &mut Messages,
+        index: usize,
+        header: u64,
+    ) -> Result<Received, Errno> {
         let space = self.space_of(args.tid);
-        let guest = self.bytes_in(space, args.at(1), HEADER_BYTES)?;
+        let guest = self.bytes_in(space, header, HEADER_BYTES)?;
         let parts = self.parts(space, word(&guest, PARTS), word(&guest, PART_COUNT))?;
         let total: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
-        let mut message = Message::new(args, vec![0; total as usize]);
-        let mut copies = Vec::new();
+        let buffer = messages.add_parts(index, vec![0; total as usize]);
+        let mut fields = Vec::new();
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
             let wanted = field_bytes(&guest, length)?;
             if word(&guest, field) != 0 && wanted > 0 {
-                let buffer = message.add(field, length, vec![0; wanted]);
-                copies.push(CopyOut { buffer, to: word(&guest, field), length: CopyLength::Whole });
+                let buffer = messages.add(index, field, length, vec![0; wanted]);
+                fields.push((buffer, length, word(&guest, field)));
             }
         }
         // What the host says in the header: lengths and flags, never its pointers.
-        let header = args.at(1);
         self.mm.write_all(space, VirtAddr::new(header), &guest)?;
-        Ok(Flow::Host(message.call, Then::Received { parts, copies, header }))
+        Ok(Received { parts, buffer, fields, at: index * MANY_BYTES, header })
+    }
+
+    /// One message of this many bytes was received: its content, its name, its ancillary data, and the header's
+    /// lengths and flags.
+    pub(super) fn after_received(
+        &mut self,
+        tid: Tid,
+        call: &Call,
+        received: &Received,
+        bytes: usize,
+    ) -> Result<(), Errno> {
+        let content = &call.buffers[received.buffer];
+        self.scatter(tid, &content[..content.len().min(bytes)], &received.parts)?;
+        let space = self.space_of(tid);
+        let header = &call.buffers[0][received.at..];
+        for (buffer, length, to) in &received.fields {
+            let content = &call.buffers[*buffer];
+            let told = int(header, *length) as usize;
+            self.mm.write_all(space, VirtAddr::new(*to), &content[..content.len().min(told)])?;
+        }
+        for at in [NAME_BYTES, CONTROL_BYTES, FLAGS] {
+            let to = VirtAddr::new(received.header).wrapping_add(at as u64);
+            self.mm.write_all(space, to, &int(header, at).to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Many messages were received.
+    pub(super) fn after_received_many(
+        &mut self,
+        tid: Tid,
+        call: &Call,
+        all: &[Received],
+        count: usize,
+    ) -> Result<(), Errno> {
+        for received in &all[..count.min(all.len())] {
+            let bytes = int(&call.buffers[0], received.at + LENGTH);
+            self.after_received(tid, call, received, bytes as usize)?;
+            self.tell_length(tid, received.header, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Many messages were sent.
+    pub(super) fn after_sent_many(&mut self, tid: Tid, call: &Call, headers: u64, count: usize) -> Result<(), Errno> {
+        for index in 0..count {
+            let bytes = int(&call.buffers[0], index * MANY_BYTES + LENGTH);
+            self.tell_length(tid, header_at(headers, index), bytes)?;
+        }
+        Ok(())
+    }
+
+    fn tell_length(&mut self, tid: Tid, header: u64, bytes: u32) -> Result<(), Errno> {
+        let space = self.space_of(tid);
+        self.mm.write_all(space, VirtAddr::new(header).wrapping_add(LENGTH as u64), &bytes.to_le_bytes())
     }
 }
 
-/// A message being built: the bytes of all parts are buffer 0, the header is 1, its one part is 2.
-struct Message {
+/// Messages being built: their headers are buffer 0, whether the call wants one or many.
+struct Messages {
     call: Call,
 }
 
-impl Message {
-    fn new(args: &Args, bytes: Vec<u8>) -> Self {
+impl Messages {
+    fn new(args: &Args, count: usize) -> Self {
         let mut call = Call::plain(args.nr, args.words);
-        let mut part = vec![0; 16];
-        part[8..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-        let mut header = vec![0; HEADER_BYTES];
-        header[PART_COUNT] = 1;
-        call.buffer(bytes);
-        call.args[1] = call.buffer(header);
-        call.buffer(part);
-        call.pointers.push(Pointer { of: 1, offset: PARTS, to: 2 });
-        call.pointers.push(Pointer { of: 2, offset: 0, to: 0 });
+        call.args[1] = call.buffer(vec![0; count * MANY_BYTES]);
         Self { call }
     }
 
-    fn add(&mut self, field: usize, length: usize, bytes: Vec<u8>) -> usize {
-        let to = self.call.buffers.len();
-        self.call.buffers[1][length..length + 4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+    /// The bytes of all parts, as the one part that the host is told of.
+    fn add_parts(&mut self, index: usize, bytes: Vec<u8>) -> usize {
+        let (header, part) = (index * MANY_BYTES, self.call.buffers.len());
+        let mut vector = vec![0; 16];
+        vector[8..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.call.buffers[0][header + PART_COUNT] = 1;
+        self.call.buffer(vector);
         self.call.buffer(bytes);
-        self.call.pointers.push(Pointer { of: 1, offset: field, to });
+        self.call.pointers.push(Pointer { of: 0, offset: header + PARTS, to: part });
+        self.call.pointers.push(Pointer { of: part, offset: 0, to: part + 1 });
+        part + 1
+    }
+
+    fn add(&mut self, index: usize, field: usize, length: usize, bytes: Vec<u8>) -> usize {
+        let (header, to) = (index * MANY_BYTES, self.call.buffers.len());
+        self.call.buffers[0][header + length..][..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.call.buffer(bytes);
+        self.call.pointers.push(Pointer { of: 0, offset: header + field, to });
         to
     }
 }
 
-/// What the guest's header says after a message was received: the host's lengths and flags.
-pub(super) fn received_header(host: &[u8]) -> [(usize, [u8; 4]); 3] {
-    [NAME_BYTES, CONTROL_BYTES, 48].map(|at| (at, host[at..at + 4].try_into().expect("four bytes")))
+/// Where a header of many is.
+fn header_at(first: u64, index: usize) -> u64 {
+    first.wrapping_add((index * MANY_BYTES) as u64)
 }
 
 fn field_bytes(header: &[u8], at: usize) -> Result<usize, Errno> {
     let bytes = match at {
-        NAME_BYTES => u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes")) as usize,
+        NAME_BYTES => int(header, at) as usize,
         _ => word(header, at) as usize,
     };
     if bytes > MAX_BYTES { Err(Errno::EINVAL) } else { Ok(bytes) }
+}
+
+fn int(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {

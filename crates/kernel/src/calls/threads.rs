@@ -1,4 +1,4 @@
-//! Threads: their futexes, names, scheduling, and per-thread state.
+//! Threads: their futexes, names, and per-thread state.
 
 use super::{Args, Flow, answered};
 use crate::Errno;
@@ -14,8 +14,6 @@ const ARCH_GET_GS: u64 = 0x1004;
 const BASE_END: u64 = 0x7fff_ffff_f000;
 /// Bytes of a robust list's head.
 const ROBUST_BYTES: u64 = 24;
-/// Bytes of a CPU set that the kernel writes.
-const CPU_SET_BYTES: u64 = 8;
 
 impl Kernel {
     pub(super) fn thread_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
@@ -31,27 +29,7 @@ impl Kernel {
                 Ok(0)
             }
             libc::SYS_get_robust_list => self.get_robust_list(args),
-            libc::SYS_sched_getaffinity => self.getaffinity(args),
-            libc::SYS_sched_yield | libc::SYS_membarrier => Ok(0),
-            libc::SYS_sched_setaffinity | libc::SYS_sched_setparam | libc::SYS_sched_setscheduler => {
-                self.other_task(args).map(|_| 0)
-            }
-            libc::SYS_sched_getscheduler => self.other_task(args).map(|_| 0),
-            libc::SYS_sched_getparam => {
-                let space = self.space_of(args.tid);
-                self.mm.write_all(space, VirtAddr::new(args.at(1)), &[0; 4]).map(|()| 0)
-            }
-            libc::SYS_sched_get_priority_max | libc::SYS_sched_get_priority_min => match args.int(0) {
-                1 | 2 if args.nr as i64 == libc::SYS_sched_get_priority_max => Ok(99),
-                1 | 2 => Ok(1),
-                0 | 3 | 5 | 6 => Ok(0),
-                _ => Err(Errno::EINVAL),
-            },
-            libc::SYS_sched_rr_get_interval => {
-                let space = self.space_of(args.tid);
-                let bytes = super::time::timespec_bytes(0);
-                self.mm.write_all(space, VirtAddr::new(args.at(1)), &bytes).map(|()| 0)
-            }
+            libc::SYS_membarrier => Ok(0),
             libc::SYS_personality => Ok(0),
             libc::SYS_prctl => self.prctl(args),
             _ => return None,
@@ -82,25 +60,6 @@ impl Kernel {
         self.mm.write_all(space, VirtAddr::new(args.at(1)), &head.to_le_bytes())?;
         self.mm.write_all(space, VirtAddr::new(args.at(2)), &ROBUST_BYTES.to_le_bytes())?;
         Ok(0)
-    }
-
-    fn getaffinity(&mut self, args: &Args) -> Result<u64, Errno> {
-        self.other_task(args)?;
-        if args.at(1) < CPU_SET_BYTES || !args.at(1).is_multiple_of(8) {
-            return Err(Errno::EINVAL);
-        }
-        let mask = 1u64.checked_shl(self.config.cpus).map_or(u64::MAX, |bit| bit - 1);
-        let space = self.space_of(args.tid);
-        self.mm.write_all(space, VirtAddr::new(args.at(2)), &mask.to_le_bytes())?;
-        Ok(CPU_SET_BYTES)
-    }
-
-    fn other_task(&self, args: &Args) -> Result<Tid, Errno> {
-        match args.at(0) as u32 {
-            0 => Ok(args.tid),
-            tid if self.tasks.contains_key(&Tid(tid)) => Ok(Tid(tid)),
-            _ => Err(Errno::ESRCH),
-        }
     }
 
     fn prctl(&mut self, args: &Args) -> Result<u64, Errno> {

@@ -1,6 +1,6 @@
 //! Sleeping, alarms and timers. Clocks are the host's.
 
-use super::{Args, ERESTART_RESTARTBLOCK, Flow, answered};
+use super::{Args, ERESTART_RESTARTBLOCK, Flow, RestartBlock, answered};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::{Alarm, Tid};
@@ -36,11 +36,14 @@ impl Kernel {
     }
 
     fn sleep(&mut self, args: &Args, clock: i32, flags: i32, at: u64, remains_to: u64) -> Result<Flow, Errno> {
+        let is_absolute = flags & libc::TIMER_ABSTIME != 0;
+        let remains_to = if is_absolute { 0 } else { remains_to };
+        if let Some(Some(until)) = self.restarted_until(args.tid) {
+            return Ok(Flow::Sleep(Waiting::Time { until, remains_to }));
+        }
         let ns = self.guest_timespec(args.tid, at)?;
         let now = host::files::clock_ns(clock).ok_or(Errno::EINVAL)?;
-        let is_absolute = flags & libc::TIMER_ABSTIME != 0;
         let from_now = if is_absolute { ns.saturating_sub(now) } else { ns };
-        let remains_to = if is_absolute { 0 } else { remains_to };
         Ok(Flow::Sleep(Waiting::Time { until: after(Duration::from_nanos(from_now)), remains_to }))
     }
 
@@ -53,9 +56,7 @@ impl Kernel {
                 return Errno::EFAULT;
             }
         }
-        if let Some(call) = &mut self.task(tid).call {
-            call.block = Some(Waiting::Time { until, remains_to });
-        }
+        self.block_until(tid, Some(until));
         ERESTART_RESTARTBLOCK
     }
 
@@ -115,31 +116,67 @@ impl Kernel {
 
     /// A timespec of the guest, in nanoseconds.
     pub(crate) fn guest_timespec(&mut self, tid: Tid, at: u64) -> Result<u64, Errno> {
-        self.two_words(tid, at, SECOND_NS, 1)
+        self.guest_time(tid, at, Unit::Nanoseconds)
     }
 
     /// A timeval of the guest, in nanoseconds.
     pub(super) fn timeval(&mut self, tid: Tid, at: u64) -> Result<u64, Errno> {
-        self.two_words(tid, at, 1_000_000, 1000)
+        self.guest_time(tid, at, Unit::Microseconds)
     }
 
-    fn two_words(&mut self, tid: Tid, at: u64, limit: u64, unit_ns: u64) -> Result<u64, Errno> {
+    /// A time of the guest, seconds and a rest in some unit, in nanoseconds.
+    pub(super) fn guest_time(&mut self, tid: Tid, at: u64, unit: Unit) -> Result<u64, Errno> {
         let space = self.space_of(tid);
         let seconds = self.mm.read_u64(space, VirtAddr::new(at))?;
         let rest = self.mm.read_u64(space, VirtAddr::new(at).wrapping_add(8))?;
-        if (seconds as i64) < 0 || rest >= limit {
+        if (seconds as i64) < 0 || rest >= SECOND_NS / unit.ns() {
             return Err(Errno::EINVAL);
         }
-        Ok(seconds.saturating_mul(SECOND_NS).saturating_add(rest * unit_ns))
+        Ok(seconds.saturating_mul(SECOND_NS).saturating_add(rest * unit.ns()))
+    }
+
+    /// When a call that goes on by restart_syscall ends: `Some(None)` for never, `None` for a call that begins.
+    pub(super) fn restarted_until(&mut self, tid: Tid) -> Option<Option<Instant>> {
+        self.task(tid).call.as_ref()?.block.map(|block| block.until)
+    }
+
+    /// A call that was interrupted goes on by restart_syscall, and ends then.
+    pub(super) fn block_until(&mut self, tid: Tid, until: Option<Instant>) {
+        if let Some(call) = &mut self.task(tid).call {
+            call.block = Some(RestartBlock { nr: call.nr, until });
+        }
+    }
+}
+
+/// What the second word of a time counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    /// As in struct timespec.
+    Nanoseconds,
+    /// As in struct timeval.
+    Microseconds,
+}
+
+impl Unit {
+    fn ns(self) -> u64 {
+        match self {
+            Self::Nanoseconds => 1,
+            Self::Microseconds => 1000,
+        }
+    }
+
+    /// A time as the program reads it.
+    pub(super) fn bytes(self, ns: u64) -> [u8; 16] {
+        words(ns / SECOND_NS, ns % SECOND_NS / self.ns())
     }
 }
 
 pub(super) fn timespec_bytes(ns: u64) -> [u8; 16] {
-    words(ns / SECOND_NS, ns % SECOND_NS)
+    Unit::Nanoseconds.bytes(ns)
 }
 
 pub(super) fn timeval_bytes(ns: u64) -> [u8; 16] {
-    words(ns / SECOND_NS, ns % SECOND_NS / 1000)
+    Unit::Microseconds.bytes(ns)
 }
 
 fn words(first: u64, second: u64) -> [u8; 16] {

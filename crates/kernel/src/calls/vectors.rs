@@ -18,6 +18,13 @@ impl Kernel {
         Some(match args.nr as i64 {
             libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => self.read_parts(args),
             libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => self.write_parts(args),
+            // Pages are copied: a pipe cannot hold frames of ours.
+            libc::SYS_vmsplice => match host::files::describe(args.int(0)).map_err(|_| Errno::EBADF) {
+                Ok(pipe) if pipe.kind != libc::S_IFIFO => Err(Errno::EBADF),
+                Ok(pipe) if pipe.flags & libc::O_ACCMODE == libc::O_RDONLY => self.read_parts(args),
+                Ok(_) => self.write_parts(args),
+                Err(errno) => Err(errno),
+            },
             _ => return None,
         })
     }
@@ -40,7 +47,7 @@ impl Kernel {
         }
         let total: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
         let (nr, offset) = match args.nr as i64 {
-            libc::SYS_readv => (libc::SYS_read, 0),
+            libc::SYS_readv | libc::SYS_vmsplice => (libc::SYS_read, 0),
             _ if args.at(3) == u64::MAX => (libc::SYS_read, 0),
             _ => (libc::SYS_pread64, args.at(3)),
         };
@@ -54,7 +61,7 @@ impl Kernel {
         let space = self.space_of(args.tid);
         let bytes = self.gather(space, args.at(1), args.at(2))?;
         let (nr, offset) = match args.nr as i64 {
-            libc::SYS_writev => (libc::SYS_write, 0),
+            libc::SYS_writev | libc::SYS_vmsplice => (libc::SYS_write, 0),
             _ if args.at(3) == u64::MAX => (libc::SYS_write, 0),
             _ => (libc::SYS_pwrite64, args.at(3)),
         };

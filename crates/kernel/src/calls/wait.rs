@@ -1,6 +1,6 @@
 //! wait4, waitid, and everything else that a task sleeps for.
 
-use super::{Args, ERESTARTNOHAND, ERESTARTSYS, Flow};
+use super::{Args, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTSYS, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::{News, Pid, State, Status, Tid};
@@ -180,11 +180,16 @@ impl Kernel {
         Ok(Flow::Answer(0))
     }
 
+    /// Whether a task has to leave its call for a signal, a stop or its end.
+    pub(super) fn is_interrupted(&mut self, tid: Tid) -> bool {
+        self.task(tid).is_killed || self.has_deliverable(tid) || self.process_of(tid).state == State::Stopped
+    }
+
     /// What a task that sleeps does now; `None`: it sleeps on.
     pub(super) fn wake_up(&mut self, tid: Tid, waiting: Waiting) -> Option<Result<Flow, Errno>> {
         let is_over = waiting.until().is_some_and(|until| until <= Instant::now());
         let is_killed = self.task(tid).is_killed;
-        let is_interrupted = is_killed || self.has_deliverable(tid) || self.process_of(tid).state == State::Stopped;
+        let is_interrupted = self.is_interrupted(tid);
         match waiting {
             Waiting::Child(wait) => match self.wait_once(tid, &wait) {
                 None if is_interrupted => Some(Err(ERESTARTSYS)),
@@ -198,14 +203,14 @@ impl Kernel {
             Waiting::Futex { woken: true, .. } => Some(Ok(Flow::Answer(0))),
             Waiting::Futex { until, .. } if is_over || is_interrupted => {
                 self.futexes.retain(|waiter| waiter.tid != tid);
-                let error = if is_over {
-                    Errno::ETIMEDOUT
-                } else if until.is_some() {
-                    Errno::EINTR
-                } else {
-                    ERESTARTSYS
-                };
-                Some(Err(error))
+                if is_over {
+                    return Some(Err(Errno::ETIMEDOUT));
+                }
+                if until.is_none() {
+                    return Some(Err(ERESTARTSYS));
+                }
+                self.block_until(tid, until);
+                Some(Err(ERESTART_RESTARTBLOCK))
             }
             Waiting::Signal if is_interrupted => Some(Err(ERESTARTNOHAND)),
             Waiting::SignalOf { set, info_to, .. } => match self.take_pending(tid, set) {
@@ -226,10 +231,7 @@ impl Kernel {
                     (false, false) => None,
                 }
             }
-            Waiting::Continue => {
-                let is_running = self.process_of(tid).state != State::Stopped;
-                (is_killed || is_running).then_some(Ok(Flow::Restored))
-            }
+            Waiting::Continue => is_killed.then_some(Ok(Flow::Restored)),
             Waiting::Futex { .. } | Waiting::Signal | Waiting::Time { .. } | Waiting::Death => None,
         }
     }

@@ -20,8 +20,6 @@ const MAX_STRING_BYTES: usize = 128 << 10;
 const MAX_ARGUMENT_BYTES: u64 = 6 << 20;
 /// What a stack has below its arguments from the start.
 const STACK_SLACK_BYTES: u64 = 128 << 10;
-/// CPUID.1 EDX, as the auxiliary vector repeats it: what x86-64-v2 has.
-const FEATURES: u64 = 0x078b_fbff;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -101,7 +99,7 @@ impl Kernel {
             interpreter_base: start_of_rest.as_ref().map_or(0, |loaded| loaded.bias),
             entry: program.entry,
             ids: host::files::identity(),
-            features: FEATURES,
+            processor: self.config.processor,
         };
         let image = stack::lay_out(stack_range.end, asked, argv, envp, &facts, self.random_bytes());
         if self.mm.write(space, image.start, &image.bytes) < image.bytes.len() {

@@ -12,13 +12,11 @@
 //! ```
 //! Linux's order, without AT_SYSINFO_EHDR and without rseq's: a program without a vdso asks the kernel for the time.
 
+use crate::kernel::Processor;
 use addr::VirtAddr;
 
 /// One entry of the auxiliary vector.
 pub(crate) type Auxiliary = (u64, u64);
-
-/// Room for a signal frame with the state that our CPUs have: x87, SSE, AVX.
-const MIN_SIGNAL_STACK_BYTES: u64 = 1760;
 
 /// What the auxiliary vector says of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,7 +26,7 @@ pub(crate) struct AuxiliaryFacts {
     pub interpreter_base: u64,
     pub entry: u64,
     pub ids: [u64; 4],
-    pub features: u64,
+    pub processor: Processor,
 }
 
 /// A stack as it is written below `top`.
@@ -104,8 +102,8 @@ pub(crate) fn argument_bytes(argv: &[Vec<u8>], envp: &[Vec<u8>]) -> u64 {
 
 fn auxiliary_bytes(facts: &AuxiliaryFacts, random_at: u64, path_at: u64, platform_at: u64) -> Vec<u8> {
     let entries: [Auxiliary; 21] = [
-        (libc::AT_MINSIGSTKSZ, MIN_SIGNAL_STACK_BYTES),
-        (libc::AT_HWCAP, facts.features),
+        (libc::AT_MINSIGSTKSZ, host::cpu::signal_frame_bytes() + facts.processor.state_bytes),
+        (libc::AT_HWCAP, facts.processor.features),
         (libc::AT_PAGESZ, 4096),
         (libc::AT_CLKTCK, 100),
         (libc::AT_PHDR, facts.headers_at),
@@ -120,7 +118,7 @@ fn auxiliary_bytes(facts: &AuxiliaryFacts, random_at: u64, path_at: u64, platfor
         (libc::AT_EGID, facts.ids[3]),
         (libc::AT_SECURE, 0),
         (libc::AT_RANDOM, random_at),
-        (libc::AT_HWCAP2, 0),
+        (libc::AT_HWCAP2, facts.processor.more_features),
         (libc::AT_EXECFN, path_at),
         (libc::AT_PLATFORM, platform_at),
         (libc::AT_NULL, 0),

@@ -1,6 +1,6 @@
 //! Delivering signals: the last thing before a task runs its program.
 
-use super::frame::{self, RESTORED_STATE_BYTES};
+use super::frame::{self, LEGACY_STATE_BYTES};
 use super::set::{Action, Cause, DefaultAction, SIG_DFL, SIG_IGN, SigInfo, SigSet, default_of};
 use crate::Errno;
 use crate::calls::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTSYS, Flow};
@@ -86,14 +86,14 @@ impl Kernel {
         if let Some(mask) = task.saved_mask.take() {
             task.blocked = mask;
         }
-        let Some(call) = &task.call else { return };
+        let Some(call) = task.call.take() else { return };
         match interruption(registers) {
-            Some(ERESTART_RESTARTBLOCK) => again(registers, libc::SYS_restart_syscall as u64),
-            Some(_) => {
-                again(registers, call.nr);
-                task.call = None;
+            Some(ERESTART_RESTARTBLOCK) => {
+                task.restart = call.block;
+                again(registers, libc::SYS_restart_syscall as u64);
             }
-            None => task.call = None,
+            Some(_) => again(registers, call.nr),
+            None => {}
         }
     }
 
@@ -111,7 +111,7 @@ impl Kernel {
         let stack = (action.flags & libc::SA_ONSTACK as u64 != 0 && alternate.is_usable(registers.get(Gpr::Rsp)))
             .then(|| alternate.start + alternate.bytes);
         let described = AltStack { flags: alternate.flags_at(registers.get(Gpr::Rsp)), ..alternate };
-        let frame = frame::build(registers, &info, mask, described, stack, action.restorer);
+        let frame = frame::build(registers, &info, mask, described, stack, action.restorer, self.config.processor);
         let space = self.space_of(tid);
         let frame = frame.filter(|frame| {
             action.flags & SA_RESTORER != 0 && self.mm.write(space, frame.at, &frame.bytes) == frame.bytes.len()
@@ -155,17 +155,24 @@ impl Kernel {
         };
         let restored = frame::restore(&context, registers);
         if restored.state_at != 0 {
-            match self.mm.read_array::<RESTORED_STATE_BYTES>(space, VirtAddr::new(restored.state_at)) {
+            match self.state_at(tid, restored.state_at) {
                 Ok(state) => frame::restore_state(&state, registers),
                 Err(_) => self.force(tid, SigInfo::kernel(libc::SIGSEGV)),
             }
         }
         let task = self.task(tid);
+        task.restart = None;
         task.blocked = restored.mask.without(SigSet::UNBLOCKABLE);
         let disabled = restored.alternate.flags & libc::SS_DISABLE as u32 != 0;
         let flags = restored.alternate.flags & SS_AUTODISARM;
         task.alt_stack = if disabled { AltStack::default() } else { AltStack { flags, ..restored.alternate } };
         Ok(Flow::Restored)
+    }
+
+    fn state_at(&mut self, tid: Tid, at: u64) -> Result<Vec<u8>, Errno> {
+        let space = self.space_of(tid);
+        let legacy = self.mm.read_array::<LEGACY_STATE_BYTES>(space, VirtAddr::new(at))?;
+        self.bytes_in(space, at, frame::whole_state_bytes(&legacy))
     }
 }
 

@@ -3,12 +3,14 @@
 //! ```text
 //! old rsp - 128            below the red zone, or the top of the alternate stack
 //!   state   836 bytes      64-aligned: FXSAVE area, XSAVE header, upper halves of ymm, a magic number
+//!                          (without XSAVE: 512 bytes, the FXSAVE area)
 //!   siginfo 128
 //!   context 304            flags, link, stack, 23 registers, pointer to the state, mask
 //! rsp ->    8              where the handler returns to: the restorer, which calls rt_sigreturn
 //! ```
 
 use super::set::{Cause, SigInfo, SigSet};
+use crate::kernel::Processor;
 use crate::task::AltStack;
 use addr::{Gpr, Registers, VirtAddr};
 
@@ -20,16 +22,20 @@ const MASK: usize = CONTEXT + 296;
 const INFO: usize = CONTEXT + 304;
 /// Bytes of the frame without the state.
 pub(super) const FRAME_BYTES: usize = INFO + 128;
-/// Bytes of the state: x87 and SSE, header, AVX.
-const XSAVE_BYTES: usize = 832;
-/// With the second magic number.
-const STATE_BYTES: usize = XSAVE_BYTES + 4;
+/// Bytes of the largest state: x87 and SSE, header, AVX.
+const MAX_STATE_BYTES: usize = 832;
+const FXSAVE_BYTES: usize = 512;
 const MAGIC_1: u32 = 0x4650_5853;
 const MAGIC_2: u32 = 0x4650_5845;
-/// x87, SSE, AVX.
-const FEATURES: u64 = 7;
-/// FP_XSTATE, SIGCONTEXT_SS, STRICT_RESTORE_SS.
-const CONTEXT_FLAGS: u64 = 7;
+const X87_COMPONENT: u64 = 1;
+const SSE_COMPONENT: u64 = 2;
+/// Which every state has.
+const LEGACY_COMPONENTS: u64 = X87_COMPONENT | SSE_COMPONENT;
+const AVX_COMPONENT: u64 = 4;
+/// SIGCONTEXT_SS, STRICT_RESTORE_SS.
+const CONTEXT_FLAGS: u64 = 6;
+/// FP_XSTATE: the state has a header.
+const EXTENDED_CONTEXT: u64 = 1;
 const RED_ZONE: u64 = 128;
 /// Flags that a handler may change in what it returns to.
 const RESTORED_FLAGS: u64 = 0x5_0dd5;
@@ -88,13 +94,16 @@ pub(super) fn build(
     alternate: AltStack,
     stack: Option<u64>,
     restorer: u64,
+    processor: Processor,
 ) -> Option<Frame> {
+    let state = state_bytes(registers, processor);
     let top = stack.map_or_else(|| registers.get(Gpr::Rsp).checked_sub(RED_ZONE), Some)?;
-    let state_at = top.checked_sub(STATE_BYTES as u64)? & !63;
+    let state_at = top.checked_sub(state.len() as u64)? & !63;
     let at = (state_at.checked_sub(FRAME_BYTES as u64)? & !15).checked_sub(8)?;
     let mut bytes = vec![0; (state_at - at) as usize];
     put(&mut bytes, 0, restorer);
-    put(&mut bytes, CONTEXT, CONTEXT_FLAGS);
+    let extended = if processor.state_components == 0 { 0 } else { EXTENDED_CONTEXT };
+    put(&mut bytes, CONTEXT, CONTEXT_FLAGS | extended);
     put(&mut bytes, STACK, alternate.start);
     put(&mut bytes, STACK + 8, alternate.flags.into());
     put(&mut bytes, STACK + 16, alternate.bytes);
@@ -113,7 +122,7 @@ pub(super) fn build(
     put(&mut bytes, STATE_POINTER, state_at);
     put(&mut bytes, MASK, mask.0);
     bytes[INFO..INFO + 128].copy_from_slice(&info_bytes(info));
-    bytes.extend(state_bytes(registers));
+    bytes.extend(state);
     Some(Frame { at: VirtAddr::new(at), bytes })
 }
 
@@ -140,21 +149,35 @@ pub(super) fn restore(context: &[u8; 304], registers: &mut Registers) -> Restore
     }
 }
 
-/// Bytes of the state that are read back.
-pub(super) const RESTORED_STATE_BYTES: usize = XSAVE_BYTES;
+/// Bytes of the state that every frame has.
+pub(super) const LEGACY_STATE_BYTES: usize = FXSAVE_BYTES;
 
-/// Reads the state back: x87, SSE, AVX if the header says that it is there.
-pub(super) fn restore_state(state: &[u8; RESTORED_STATE_BYTES], registers: &mut Registers) {
+/// How long a state is that begins like this: longer if its magic number says that there is a header.
+pub(super) fn whole_state_bytes(legacy: &[u8; LEGACY_STATE_BYTES]) -> usize {
+    match legacy[464..468] == MAGIC_1.to_le_bytes() {
+        true => MAX_STATE_BYTES,
+        false => LEGACY_STATE_BYTES,
+    }
+}
+
+/// Reads a state back. Components that its header leaves out go to what they are after a reset.
+pub(super) fn restore_state(state: &[u8], registers: &mut Registers) {
     let word = |at: usize| u64::from_le_bytes(state[at..at + 8].try_into().expect("eight bytes"));
-    registers.x87.copy_from_slice(&state[..160]);
+    let is_extended = state.len() > LEGACY_STATE_BYTES;
+    let components = if is_extended { word(LEGACY_STATE_BYTES) } else { LEGACY_COMPONENTS };
+    let reset = Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0));
+    match components & X87_COMPONENT {
+        0 => registers.x87 = reset.x87,
+        _ => registers.x87.copy_from_slice(&state[..160]),
+    }
     registers.mxcsr = word(24) as u32 & 0xffff;
-    let is_extended = u32::from_le_bytes(state[464..468].try_into().expect("four bytes")) == MAGIC_1;
-    let features = if is_extended { word(512) } else { 3 };
     for (index, ymm) in registers.ymm.iter_mut().enumerate() {
-        let low = 160 + index * 16;
-        let high = 576 + index * 16;
-        let upper = if features & 4 != 0 { [word(high), word(high + 8)] } else { [0, 0] };
-        *ymm = [word(low), word(low + 8), upper[0], upper[1]];
+        let part = |component: u64, at: usize| match components & component {
+            0 => [0, 0],
+            _ => [word(at), word(at + 8)],
+        };
+        let (low, high) = (part(SSE_COMPONENT, 160 + index * 16), part(AVX_COMPONENT, 576 + index * 16));
+        *ymm = [low[0], low[1], high[0], high[1]];
     }
 }
 
@@ -191,24 +214,28 @@ fn info_bytes(info: &SigInfo) -> [u8; 128] {
     bytes
 }
 
-fn state_bytes(registers: &Registers) -> Vec<u8> {
-    let mut state = vec![0; STATE_BYTES];
+fn state_bytes(registers: &Registers, processor: Processor) -> Vec<u8> {
+    let bytes = processor.state_bytes as usize;
+    let mut state = vec![0; bytes];
     state[..160].copy_from_slice(&registers.x87);
     state[24..28].copy_from_slice(&registers.mxcsr.to_le_bytes());
     state[28..32].copy_from_slice(&0xffffu32.to_le_bytes());
     for (index, ymm) in registers.ymm.iter().enumerate() {
-        for (part, at) in
-            [160 + index * 16, 168 + index * 16, 576 + index * 16, 584 + index * 16].into_iter().enumerate()
-        {
-            put(&mut state, at, ymm[part]);
+        put(&mut state, 160 + index * 16, ymm[0]);
+        put(&mut state, 168 + index * 16, ymm[1]);
+        if processor.state_components & AVX_COMPONENT != 0 {
+            put(&mut state, 576 + index * 16, ymm[2]);
+            put(&mut state, 584 + index * 16, ymm[3]);
         }
     }
-    state[464..468].copy_from_slice(&MAGIC_1.to_le_bytes());
-    state[468..472].copy_from_slice(&(STATE_BYTES as u32).to_le_bytes());
-    put(&mut state, 472, FEATURES);
-    state[480..484].copy_from_slice(&(XSAVE_BYTES as u32).to_le_bytes());
-    put(&mut state, 512, FEATURES);
-    state[XSAVE_BYTES..].copy_from_slice(&MAGIC_2.to_le_bytes());
+    if processor.state_components != 0 {
+        state[464..468].copy_from_slice(&MAGIC_1.to_le_bytes());
+        state[468..472].copy_from_slice(&(bytes as u32 + 4).to_le_bytes());
+        put(&mut state, 472, processor.state_components);
+        state[480..484].copy_from_slice(&(bytes as u32).to_le_bytes());
+        put(&mut state, LEGACY_STATE_BYTES, processor.state_components);
+        state.extend(MAGIC_2.to_le_bytes());
+    }
     state
 }
 
@@ -220,6 +247,8 @@ fn put(bytes: &mut [u8], at: usize, value: u64) {
 mod tests {
     use super::*;
     use std::mem::offset_of;
+
+    const V3: Processor = Processor { features: 0, more_features: 0, state_components: 7, state_bytes: 832 };
 
     #[test]
     fn offsets_are_those_of_the_c_structures() {
@@ -259,7 +288,7 @@ mod tests {
         registers.x87[32] = 9;
         let cause = Cause::Raised { addr: 0x10, trap: 14, error: 6, cr2: Some(0x10) };
         let info = SigInfo { signal: libc::SIGSEGV, code: 1, cause };
-        let frame = build(&registers, &info, SigSet(5), AltStack::default(), None, 0x77).unwrap();
+        let frame = build(&registers, &info, SigSet(5), AltStack::default(), None, 0x77, V3).unwrap();
         assert_eq!(frame.at.get() % 16, 8);
         assert!(frame.at.get() + frame.bytes.len() as u64 <= 0x7fff_ffff_e008 - 128);
         let context = frame.bytes[CONTEXT..CONTEXT + 304].try_into().unwrap();
@@ -267,10 +296,29 @@ mod tests {
         let found = restore(context, &mut restored);
         assert_eq!((found.mask, found.state_at % 64), (SigSet(5), 0));
         let state_at = (found.state_at - frame.at.get()) as usize;
-        restore_state(frame.bytes[state_at..state_at + 832].try_into().unwrap(), &mut restored);
+        let legacy = frame.bytes[state_at..state_at + 512].try_into().unwrap();
+        assert_eq!(whole_state_bytes(legacy), 832);
+        restore_state(&frame.bytes[state_at..state_at + 832], &mut restored);
         restored.x87[24..32].copy_from_slice(&registers.x87[24..32]);
         assert_eq!(restored, registers);
         assert_eq!(&frame.bytes[state_at + 832..state_at + 836], MAGIC_2.to_le_bytes());
+    }
+
+    #[test]
+    fn without_xsave_the_state_is_the_legacy_one() {
+        let mut registers = Registers::at_entry(VirtAddr::new(0x40_1234), VirtAddr::new(0x7fff_ffff_e008));
+        registers.ymm[3] = [1, 2, 0, 0];
+        let (info, mask) = (SigInfo::kernel(libc::SIGHUP), SigSet::default());
+        let frame = build(&registers, &info, mask, AltStack::default(), None, 0, Processor::default()).unwrap();
+        let context: &[u8; 304] = frame.bytes[CONTEXT..CONTEXT + 304].try_into().unwrap();
+        assert_eq!(context[0], 6);
+        let mut restored = Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0));
+        let state_at = (restore(context, &mut restored).state_at - frame.at.get()) as usize;
+        assert_eq!(frame.bytes.len(), state_at + 512);
+        let legacy = frame.bytes[state_at..].try_into().unwrap();
+        assert_eq!(whole_state_bytes(legacy), 512);
+        restore_state(legacy, &mut restored);
+        assert_eq!(restored.ymm[3], [1, 2, 0, 0]);
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub(crate) enum Class {
     Host,
     /// Nobody: this is the answer, for this reason.
     Refused(Errno, &'static str),
-    /// Nobody yet: `ENOSYS`, and its name is told once.
-    Missing,
+    /// Nobody, though it could be done: `ENOSYS`, and its name is told once. Programs do without, for this reason.
+    Missing(&'static str),
     /// The number means nothing.
     Unassigned,
 }

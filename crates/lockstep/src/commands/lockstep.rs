@@ -3,7 +3,6 @@
 use addr::PAGE_BYTES;
 use engine::{Count, EngineConfig, Extent, Linking};
 use kernel::KernelConfig;
-use kernel::mm::{Aslr, MmConfig};
 use mmu::Memory;
 use pagewalk_lockstep::follow::{CannotFollow, Program, Verdict, follow};
 use std::ffi::OsString;
@@ -12,7 +11,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
-use trace::Kinds;
 
 /// Simulated RAM; the host commits what is touched.
 const RAM_BYTES: u64 = 2 << 30;
@@ -33,7 +31,7 @@ pub fn run(options: &Options) -> io::Result<ExitCode> {
     let extent = if options.each_instruction { Extent::Instruction } else { Extent::Superblock };
     let config = EngineConfig { extent, count: Count::Yes, linking: Linking::Off, ..EngineConfig::default() };
     let program = program(&options.program);
-    let kernel = KernelConfig { mm: MmConfig::default(), aslr: Aslr::Off, cpus: 1, seed: 0, events: Kinds::NONE };
+    let kernel = KernelConfig { cpus: 1, ..KernelConfig::default() };
     let memory = Memory::new((RAM_BYTES / PAGE_BYTES) as u32)?;
     let (send, received) = channel();
     let thread = host::guest_thread::spawn("guest".to_string(), move || {

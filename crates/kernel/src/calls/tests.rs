@@ -1,0 +1,83 @@
+//! The table of calls and the code agree.
+
+use crate::table::{self, Class};
+use crate::{Errno, Kernel, KernelConfig, Outcome};
+use addr::{Gpr, Registers};
+use mmu::Memory;
+use trace::Kinds;
+
+/// What the numbers of x86-64 end with.
+const NUMBERS: u64 = 470;
+
+fn with_program<R: Send + 'static>(
+    act: impl FnOnce(&mut Kernel, crate::Tid, &mut Registers) -> R + Send + 'static,
+) -> R {
+    // A thread with descriptors of its own: the calls of a guest act on those of the calling thread.
+    std::thread::spawn(move || {
+        host::guest_thread::own_files().unwrap();
+        let memory = Memory::new(4096).unwrap();
+        let config = KernelConfig { cpus: 1, events: Kinds::NONE, ..KernelConfig::default() };
+        let mut kernel = Kernel::new(&memory, config).unwrap();
+        let (tid, mut registers) = kernel.exec_first(b"/bin/true", &[b"true".to_vec()], &[]).unwrap();
+        act(&mut kernel, tid, &mut registers)
+    })
+    .join()
+    .unwrap()
+}
+
+fn call(nr: u64, kernel: &mut Kernel, tid: crate::Tid, registers: &mut Registers) -> Outcome {
+    for register in [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9] {
+        registers.set(register, 0);
+    }
+    registers.set(Gpr::Rax, nr);
+    kernel.syscall(tid, registers)
+}
+
+/// A call that the table gives to the kernel, and that no family knows, would panic here.
+#[test]
+fn every_call_of_ours_is_executed_by_a_family() {
+    for nr in (0..NUMBERS).filter(|nr| table::find(*nr).is_some_and(|row| row.class == Class::Ours)) {
+        with_program(move |kernel, tid, registers| {
+            call(nr, kernel, tid, registers);
+        });
+    }
+}
+
+/// A call that the table gives to the host is asked of the host, or is refused for its arguments.
+#[test]
+fn every_call_of_the_hosts_reaches_it() {
+    with_program(|kernel, tid, registers| {
+        for row in (0..NUMBERS).filter_map(table::find).filter(|row| row.class == Class::Host) {
+            match call(row.nr, kernel, tid, registers) {
+                Outcome::HostCall(asked) => assert_eq!(asked.call.nr, row.nr),
+                Outcome::Done => {
+                    let answer = registers.get(Gpr::Rax);
+                    let refused = [Errno::EFAULT, Errno::EINVAL, Errno::EBADF, Errno::ENOENT].map(Errno::as_result);
+                    assert!(refused.contains(&answer), "{}: {answer:#x}", row.name);
+                }
+                other => panic!("{}: {other:?}", row.name),
+            }
+        }
+    });
+}
+
+/// What nobody executes is answered as the table says, and what is missing is told once.
+#[test]
+fn every_refused_call_answers_its_error() {
+    with_program(|kernel, tid, registers| {
+        let mut told = Vec::new();
+        for nr in (0..NUMBERS).chain([NUMBERS, 1 << 20, u64::MAX]) {
+            let (errno, is_told) = match table::find(nr).map(|row| row.class) {
+                Some(Class::Refused(errno, _)) => (errno, false),
+                Some(Class::Missing(_)) | None => (Errno::ENOSYS, true),
+                Some(_) => continue,
+            };
+            for _ in 0..2 {
+                assert!(matches!(call(nr, kernel, tid, registers), Outcome::Done));
+                assert_eq!(registers.get(Gpr::Rax), errno.as_result(), "{}", table::name_of(nr));
+            }
+            told.extend(is_told.then(|| table::name_of(nr)));
+        }
+        assert_eq!(kernel.take_missing_calls(), told);
+    });
+}
