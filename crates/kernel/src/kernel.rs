@@ -1,6 +1,7 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
 use crate::exec::{LoadError, Program};
+use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
 use crate::outcome::{HostCall, Outcome, Trap};
 use crate::signal::SigInfo;
@@ -73,6 +74,7 @@ pub struct Kernel {
     pub(crate) processes: BTreeMap<Pid, Process>,
     pub(crate) next_number: u32,
     pub(crate) futexes: Vec<FutexWaiter>,
+    pub(crate) ipc: Ipc,
     /// The process group that the terminal belongs to.
     pub(crate) foreground: u32,
     pub(crate) started: Instant,
@@ -122,6 +124,7 @@ impl Kernel {
             processes: BTreeMap::new(),
             next_number: FIRST_PID,
             futexes: Vec::new(),
+            ipc: Ipc::default(),
             foreground: FIRST_PID,
             started: Instant::now(),
             new_program: FxHashMap::default(),
@@ -216,6 +219,12 @@ impl Kernel {
     /// The memory of all processes, to be changed: evictions, reads of a dying program's memory.
     pub fn mm_mut(&mut self) -> &mut Mm {
         &mut self.mm
+    }
+
+    /// Gives back the memory that no process has: what is cached, and the segments that guests left behind.
+    pub fn drop_unowned_memory(&mut self) {
+        self.drop_segments();
+        self.mm.drop_caches();
     }
 
     /// How the first process ended, if it has.

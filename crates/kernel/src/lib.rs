@@ -8,6 +8,7 @@
 mod calls;
 mod errno;
 mod exec;
+mod ipc;
 mod kernel;
 pub mod mm;
 mod outcome;

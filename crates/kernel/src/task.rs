@@ -4,7 +4,7 @@
 //! own: the first process is [`FIRST_PID`], its parent is [`INIT_PID`], which is pagewalk itself, and no number names
 //! a process of the host.
 
-use crate::calls::{CallInProgress, RestartBlock, Scheduling};
+use crate::calls::{CallInProgress, RestartBlock, Scheduling, Wishes};
 use crate::exec::Image;
 use crate::mm::SpaceId;
 use crate::signal::{Action, Pending, SigSet};
@@ -120,6 +120,7 @@ pub(crate) struct Process {
     pub alarm: Alarm,
     pub timers: Vec<Option<crate::timers::Timer>>,
     pub dumpable: u64,
+    pub wishes: Wishes,
     pub is_subreaper: bool,
     pub death_signal: i32,
     /// Faults of programs that it ran before, and times.

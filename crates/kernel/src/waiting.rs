@@ -20,6 +20,12 @@ pub(crate) enum Waiting {
     SignalOf { set: SigSet, info_to: u64, until: Option<Instant> },
     /// A time (nanosleep): where what remains goes, and whether it is told.
     Time { until: Instant, remains_to: u64 },
+    /// Semaphores (semop), which the kernel knows by the task.
+    Semaphores { until: Option<Instant> },
+    /// Room in a message queue.
+    Send(crate::ipc::SendWait),
+    /// A message in a queue.
+    Receive(crate::ipc::ReceiveWait),
     /// The other tasks of the process to end, before a new program.
     Alone,
     /// SIGCONT.
@@ -32,7 +38,7 @@ impl Waiting {
     /// When it ends by itself.
     pub fn until(&self) -> Option<Instant> {
         match self {
-            Self::Futex { until, .. } | Self::SignalOf { until, .. } => *until,
+            Self::Futex { until, .. } | Self::SignalOf { until, .. } | Self::Semaphores { until } => *until,
             Self::Time { until, .. } => Some(*until),
             _ => None,
         }

@@ -161,7 +161,7 @@ fn account(shared: &Shared, accounts: &Accounts, wall: Duration, frames_before: 
     drop(shared.vcpus.take_all());
     let report = accounts.report(&kernel, instructions, wall);
     assert!(report.exit.is_some(), "a machine ends when its first process has ended");
-    kernel.mm_mut().drop_caches();
+    kernel.drop_unowned_memory();
     let left = kernel.mm().frames_in_use().saturating_sub(frames_before);
     let mut bugs = Vec::new();
     if left > 0 {

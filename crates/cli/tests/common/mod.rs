@@ -39,3 +39,15 @@ pub fn stdout(output: &Output) -> String {
 pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("pagewalk prints text")
 }
+
+/// Runs a program without arguments natively and under pagewalk: output and end are the same. Returns the output.
+pub fn same_transcript(name: &str) -> String {
+    let directory = tempfile::tempdir().expect("there is room");
+    let program = compile(name, directory.path());
+    let native = natively(&program, &[]);
+    let guest = under_pagewalk(&["--quiet", "--ram", "512M"], &program, &[]);
+    assert_eq!(stdout(&guest), stdout(&native), "stderr: {}", stderr(&guest));
+    assert_eq!(guest.status, native.status, "stderr: {}", stderr(&guest));
+    assert!(!stderr(&guest).contains("pagewalk: bug:"), "{}", stderr(&guest));
+    stdout(&guest)
+}

@@ -14,6 +14,7 @@ mod limits;
 mod memory;
 mod opened;
 mod poll;
+mod prctl;
 mod priority;
 mod process;
 mod scheduling;
@@ -26,6 +27,7 @@ mod time;
 mod vectors;
 mod wait;
 
+pub(crate) use prctl::Wishes;
 pub(crate) use scheduling::Scheduling;
 pub(crate) use time::Unit;
 pub(crate) use wait::WaitFor;
@@ -230,6 +232,7 @@ impl Kernel {
             Self::thread_call,
             Self::priority_call,
             Self::scheduling_call,
+            Self::ipc_call,
         ];
         if let Some(flow) = self.process_call(args, registers) {
             return flow;

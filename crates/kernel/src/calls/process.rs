@@ -1,6 +1,6 @@
 //! Making tasks and processes, and ending them.
 
-use super::{Args, Flow};
+use super::{Args, Flow, Wishes};
 use crate::Errno;
 use crate::exec::Image;
 use crate::kernel::Kernel;
@@ -98,6 +98,7 @@ impl Kernel {
             alarm: Alarm::default(),
             timers: Vec::new(),
             dumpable: 1,
+            wishes: Wishes::default(),
             is_subreaper: false,
             death_signal: 0,
             past: Past::default(),
@@ -186,6 +187,7 @@ impl Kernel {
             alarm: Alarm::default(),
             timers: Vec::new(),
             dumpable: parent.dumpable,
+            wishes: parent.wishes,
             is_subreaper: false,
             death_signal: 0,
             past: Past::default(),
@@ -227,6 +229,7 @@ impl Kernel {
     /// A task that was told to end does: what it leaves to others, and with the last task, what its process leaves.
     pub(crate) fn leave(&mut self, tid: Tid) -> Outcome {
         self.leave_futexes(tid);
+        self.leave_semop(tid);
         self.task(tid).call = None;
         self.task(tid).waiting = None;
         let process = self.process_of(tid);
@@ -282,6 +285,7 @@ impl Kernel {
         process.children_usage.user_ns += used;
         let (parent, exit_signal) = (process.parent, process.exit_signal);
         self.note_ended(pid);
+        self.undo_semaphores(pid);
         self.orphan_children(pid);
         self.tell_parent(pid, parent, exit_signal, status);
     }
@@ -366,6 +370,8 @@ impl Kernel {
         process.image = image;
         process.has_executed = true;
         process.timers.clear();
+        process.wishes = process.wishes.after_exec();
+        process.dumpable = 1;
         for action in process.actions.iter_mut() {
             let ignored = action.handler == crate::signal::SIG_IGN;
             *action = Action { handler: if ignored { action.handler } else { 0 }, ..Action::default() };

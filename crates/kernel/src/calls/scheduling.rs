@@ -39,7 +39,8 @@ impl Scheduling {
     pub fn of_child(self) -> Self {
         match self.resets_on_fork {
             false => self,
-            true => Self { cpus: self.cpus, ..Self::default() },
+            true if self.priority > 0 => Self { cpus: self.cpus, ..Self::default() },
+            true => Self { resets_on_fork: false, ..self },
         }
     }
 

@@ -119,6 +119,11 @@ impl Kernel {
         self.guest_time(tid, at, Unit::Nanoseconds)
     }
 
+    /// A duration of the guest, from now on.
+    pub(crate) fn guest_deadline(&mut self, tid: Tid, at: u64) -> Result<Instant, Errno> {
+        Ok(after(Duration::from_nanos(self.guest_timespec(tid, at)?)))
+    }
+
     /// A timeval of the guest, in nanoseconds.
     pub(super) fn timeval(&mut self, tid: Tid, at: u64) -> Result<u64, Errno> {
         self.guest_time(tid, at, Unit::Microseconds)

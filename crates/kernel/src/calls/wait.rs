@@ -223,6 +223,9 @@ impl Kernel {
             Waiting::Time { until, remains_to } if is_interrupted => {
                 Some(Err(self.interrupted_sleep(tid, until, remains_to)))
             }
+            Waiting::Semaphores { .. } => self.wake_in_semop(tid, is_interrupted),
+            Waiting::Send(wait) => self.wake_in_msgsnd(tid, &wait, is_interrupted),
+            Waiting::Receive(wait) => self.wake_in_msgrcv(tid, &wait, is_interrupted),
             Waiting::Alone => {
                 let is_alone = self.process_of(tid).tasks.len() == 1;
                 match (is_killed, is_alone) {

@@ -33,6 +33,7 @@ mod msync;
 mod name;
 mod object;
 mod place;
+mod segments;
 mod smaps;
 mod space;
 mod store;
@@ -51,6 +52,7 @@ pub use maps::{AreaInfo, Sharing};
 pub use mmap::{MappedFile, MmapRequest, Mount, OpenMode};
 pub use mremap::MremapRequest;
 pub use object::FileId;
+pub(crate) use object::ObjectRef;
 pub use smaps::Statm;
 
 use crate::Errno;
