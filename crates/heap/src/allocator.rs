@@ -193,6 +193,11 @@ pub trait Allocator<A: Arena> {
     /// How many bytes of an allocated block are tags.
     fn tag_bytes(&self) -> u64;
 
+    /// The bytes of the tables of its own that lie beside the arena: heads of lists, bitmaps.
+    fn table_bytes(&self) -> u64 {
+        0
+    }
+
     /// Every payload's offset is a multiple of this.
     fn alignment(&self) -> u64;
 

@@ -5,6 +5,8 @@
 //! that other threads of a guest also reach. What `grow` has granted can always be loaded and stored: an arena whose
 //! memory may be missing (a guest's) brings it in by itself.
 
+use std::ops::DerefMut;
+
 /// The unit in which memory behind a page table is committed.
 const PAGE_BYTES: usize = 4096;
 
@@ -65,122 +67,84 @@ pub trait Arena {
     }
 }
 
-/// An arena in one byte vector: the quickest, for timing and for tests.
-pub struct ByteArena {
+/// Four bytes: what a byte arena is made of, so that one comparison bounds a word.
+pub type Quad = [u8; 4];
+
+/// An arena in one byte vector, or in one that is lent: the quickest, for timing and for tests.
+pub struct ByteArena<M = Vec<Quad>> {
     /// All that may ever be used, zero until first touched, so that growing costs nothing.
-    reserved: Vec<u8>,
+    reserved: M,
     bytes: u64,
 }
 
 impl ByteArena {
     /// An empty arena that grows to at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        let limit = usize::try_from(limit).expect("an arena fits the host's address space");
-        Self { reserved: vec![0; limit], bytes: 0 }
+        Self { reserved: Self::reserve(limit), bytes: 0 }
     }
 
-    /// Empties it, keeping the host's memory for the next heap.
-    pub fn reset(&mut self) {
-        self.bytes = 0;
+    /// Memory for `ByteArena::over`.
+    pub fn reserve(limit: u64) -> Vec<Quad> {
+        let quads = usize::try_from(limit / 4).expect("an arena fits the host's address space");
+        vec![[0; 4]; quads]
     }
 }
 
-impl Arena for ByteArena {
+impl<'a> ByteArena<&'a mut [Quad]> {
+    /// An empty arena in memory that is used again after it; its content is what the last one left.
+    pub fn over(reserved: &'a mut [Quad]) -> Self {
+        Self { reserved, bytes: 0 }
+    }
+}
+
+impl<M: DerefMut<Target = [Quad]>> Arena for ByteArena<M> {
     fn bytes(&self) -> u64 {
         self.bytes
     }
 
     fn grow(&mut self, count: u64) -> Result<(), Full> {
-        let bytes = self.bytes.checked_add(count).filter(|&bytes| bytes <= self.reserved.len() as u64).ok_or(Full)?;
-        self.bytes = bytes;
+        let limit = 4 * self.reserved.len() as u64;
+        self.bytes = self.bytes.checked_add(count).filter(|&bytes| bytes <= limit).ok_or(Full)?;
         Ok(())
     }
 
     #[inline(always)]
     fn load32(&self, at: u64) -> u32 {
-        let word = self.reserved[at as usize..].first_chunk().expect("a word lies in the arena");
-        u32::from_le_bytes(*word)
+        u32::from_le_bytes(self.reserved[at as usize / 4])
     }
 
     #[inline(always)]
     fn store32(&mut self, at: u64, value: u32) {
-        let word = self.reserved[at as usize..].first_chunk_mut().expect("a word lies in the arena");
-        *word = value.to_le_bytes();
+        self.reserved[at as usize / 4] = value.to_le_bytes();
     }
 
     #[inline(always)]
     fn load64(&self, at: u64) -> u64 {
-        let word = self.reserved[at as usize..].first_chunk().expect("a word lies in the arena");
-        u64::from_le_bytes(*word)
+        let quads: &[Quad; 2] = self.reserved[at as usize / 4..].first_chunk().expect("a word lies in the arena");
+        u64::from(u32::from_le_bytes(quads[0])) | u64::from(u32::from_le_bytes(quads[1])) << 32
     }
 
     #[inline(always)]
     fn store64(&mut self, at: u64, value: u64) {
-        let word = self.reserved[at as usize..].first_chunk_mut().expect("a word lies in the arena");
-        *word = value.to_le_bytes();
+        let quads: &mut [Quad; 2] =
+            self.reserved[at as usize / 4..].first_chunk_mut().expect("a word lies in the arena");
+        *quads = [value as u32, (value >> 32) as u32].map(u32::to_le_bytes);
     }
 
     fn read(&self, at: u64, to: &mut [u8]) {
-        to.copy_from_slice(&self.reserved[at as usize..][..to.len()]);
+        to.copy_from_slice(&self.reserved.as_flattened()[at as usize..][..to.len()]);
     }
 
     fn write(&mut self, at: u64, from: &[u8]) {
-        self.reserved[at as usize..][..from.len()].copy_from_slice(from);
+        self.reserved.as_flattened_mut()[at as usize..][..from.len()].copy_from_slice(from);
     }
 
     fn fill(&mut self, at: u64, count: u64, byte: u8) {
-        self.reserved[at as usize..][..count as usize].fill(byte);
+        self.reserved.as_flattened_mut()[at as usize..][..count as usize].fill(byte);
     }
 
     fn copy(&mut self, from: u64, to: u64, count: u64) {
-        self.reserved.copy_within(from as usize..(from + count) as usize, to as usize);
-    }
-}
-
-/// An arena lent to a heap, to be used again after it.
-impl<A: Arena> Arena for &mut A {
-    fn bytes(&self) -> u64 {
-        (**self).bytes()
-    }
-
-    fn grow(&mut self, count: u64) -> Result<(), Full> {
-        (**self).grow(count)
-    }
-
-    #[inline(always)]
-    fn load32(&self, at: u64) -> u32 {
-        (**self).load32(at)
-    }
-
-    #[inline(always)]
-    fn store32(&mut self, at: u64, value: u32) {
-        (**self).store32(at, value);
-    }
-
-    #[inline(always)]
-    fn load64(&self, at: u64) -> u64 {
-        (**self).load64(at)
-    }
-
-    #[inline(always)]
-    fn store64(&mut self, at: u64, value: u64) {
-        (**self).store64(at, value);
-    }
-
-    fn read(&self, at: u64, to: &mut [u8]) {
-        (**self).read(at, to);
-    }
-
-    fn write(&mut self, at: u64, from: &[u8]) {
-        (**self).write(at, from);
-    }
-
-    fn fill(&mut self, at: u64, count: u64, byte: u8) {
-        (**self).fill(at, count, byte);
-    }
-
-    fn copy(&mut self, from: u64, to: u64, count: u64) {
-        (**self).copy(from, to, count);
+        self.reserved.as_flattened_mut().copy_within(from as usize..(from + count) as usize, to as usize);
     }
 }
 

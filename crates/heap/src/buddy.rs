@@ -13,6 +13,7 @@
 //! steps as there are orders. The price is internal fragmentation: a request of 2^k bytes and its header takes 2^(k+1).
 
 use crate::allocator::round_up;
+use crate::words::Words;
 use crate::*;
 
 /// Headers are this, the state and the order.
@@ -24,9 +25,8 @@ const MOVED_MARK: u64 = 0x8000_0000;
 const ORDERS: usize = 48;
 
 /// The binary buddy system (`buddy`).
-pub struct Buddy<A> {
-    arena: A,
-    word: Word,
+pub(crate) struct Buddy<A, const WORD: u64> {
+    words: Words<A, WORD>,
     align: u64,
     /// Where the first block begins: just so that payloads are aligned.
     base: u64,
@@ -39,19 +39,19 @@ pub struct Buddy<A> {
     counters: Counters,
 }
 
-impl<A: Arena> Buddy<A> {
+impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
     /// An empty heap in `arena`.
     ///
     /// # Errors
     /// `NoMemory` when the arena has no room for the padding before the first block.
     pub fn new(mut arena: A, settings: Settings) -> Result<Self, Refusal> {
-        let Settings { header: word, align, chunk, .. } = settings;
-        let base = align - word.bytes();
+        let Settings { align, chunk, .. } = settings;
+        let base = align - WORD;
         arena.grow(base).map_err(|_| Refusal::NoMemory)?;
-        let min_order = (3 * word.bytes()).max(align).next_power_of_two().ilog2();
+        let min_order = (3 * WORD).max(align).next_power_of_two().ilog2();
         let chunk_order = chunk.ilog2().max(min_order);
         let counters = Counters::default();
-        Ok(Self { arena, word, align, base, bytes: 0, min_order, chunk_order, free: [0; ORDERS], counters })
+        Ok(Self { words: Words { arena }, align, base, bytes: 0, min_order, chunk_order, free: [0; ORDERS], counters })
     }
 
     /// A block of this order, allocated: from the smallest free block that is large enough, halved until it fits.
@@ -66,7 +66,7 @@ impl<A: Arena> Buddy<A> {
             }
         }
         self.counters.searched += 1;
-        let at = self.free[have as usize] - self.word.bytes();
+        let at = self.free[have as usize] - WORD;
         self.unlink(at, have)?;
         while have > order {
             have -= 1;
@@ -103,9 +103,9 @@ impl<A: Arena> Buddy<A> {
 
     fn extend_by(&mut self, order: u32) -> Result<(), Refusal> {
         let start = round_up(self.bytes, 1 << order).ok_or(Refusal::NoMemory)?;
-        let end = start.checked_add(1 << order).filter(|&end| self.base + end <= self.word.max());
+        let end = start.checked_add(1 << order).filter(|&end| self.base + end <= Words::<A, WORD>::MAX);
         let end = end.ok_or(Refusal::NoMemory)?;
-        self.arena.grow(end - self.bytes).map_err(|_| Refusal::NoMemory)?;
+        self.words.arena.grow(end - self.bytes).map_err(|_| Refusal::NoMemory)?;
         self.counters.extensions += 1;
         while self.bytes < end {
             let fits = if self.bytes == start { order } else { self.bytes.trailing_zeros() };
@@ -117,7 +117,7 @@ impl<A: Arena> Buddy<A> {
     }
 
     fn order_for(&self, bytes: u64) -> Result<u32, Refusal> {
-        let block = bytes.checked_add(self.word.bytes()).and_then(u64::checked_next_power_of_two);
+        let block = bytes.checked_add(WORD).and_then(u64::checked_next_power_of_two);
         let order = block.ok_or(Refusal::NoMemory)?.ilog2().max(self.min_order);
         Some(order).filter(|&order| (order as usize) < ORDERS).ok_or(Refusal::NoMemory)
     }
@@ -125,8 +125,8 @@ impl<A: Arena> Buddy<A> {
     /// The block of a payload and its order.
     fn block_of(&self, payload: Ptr) -> Result<(u64, u32), Refusal> {
         let invalid = Refusal::InvalidFree(payload);
-        let tag_at = payload.get().checked_sub(self.word.bytes()).filter(|&at| self.holds(at)).ok_or(invalid)?;
-        let tag = self.get(tag_at);
+        let tag_at = payload.get().checked_sub(WORD).filter(|&at| self.holds(at)).ok_or(invalid)?;
+        let tag = self.words.get(tag_at);
         let moved = tag & MOVED_MARK != 0 && tag >> 32 == 0;
         let distance = if moved { (tag & !MOVED_MARK) * self.align } else { 0 };
         let at = tag_at.checked_sub(distance).filter(|&at| self.holds(at));
@@ -159,7 +159,7 @@ impl<A: Arena> Buddy<A> {
 
     /// The order and the state in a block's header, if it is one.
     fn header(&self, at: u64) -> Option<(u32, u64)> {
-        let tag = self.get(at);
+        let tag = self.words.get(at);
         let (order, state) = ((tag & ORDER) as u32, tag & ALLOCATED);
         let marked = tag == HEADER_MARK | state | u64::from(order);
         let offset = at - self.base;
@@ -171,56 +171,40 @@ impl<A: Arena> Buddy<A> {
     }
 
     fn set(&mut self, at: u64, order: u32, state: u64) {
-        self.put(at, HEADER_MARK | state | u64::from(order));
+        self.words.put(at, HEADER_MARK | state | u64::from(order));
     }
 
     fn push(&mut self, at: u64, order: u32) {
-        let word = self.word.bytes();
-        let (payload, next) = (at + word, self.free[order as usize]);
+        let (payload, next) = (at + WORD, self.free[order as usize]);
         self.set(at, order, 0);
-        self.put(payload, next);
-        self.put(payload + word, 0);
+        self.words.put(payload, next);
+        self.words.put(payload + WORD, 0);
         if next != 0 {
-            self.put(next + word, payload);
+            self.words.put(next + WORD, payload);
         }
         self.free[order as usize] = payload;
     }
 
     fn unlink(&mut self, at: u64, order: u32) -> Result<(), Refusal> {
-        let word = self.word.bytes();
-        let payload = at + word;
-        let (next, prev) = (self.get(payload), self.get(payload + word));
-        let sound = |link: u64| link.checked_sub(word).is_some_and(|at| self.holds(at));
-        let next_agrees = next == 0 || (sound(next) && self.get(next + word) == payload);
+        let payload = at + WORD;
+        let (next, prev) = (self.words.get(payload), self.words.get(payload + WORD));
+        let sound = |link: u64| link.checked_sub(WORD).is_some_and(|at| self.holds(at));
+        let next_agrees = next == 0 || (sound(next) && self.words.get(next + WORD) == payload);
         let prev_agrees = match prev {
             0 => self.free[order as usize] == payload,
-            _ => sound(prev) && self.get(prev) == payload,
+            _ => sound(prev) && self.words.get(prev) == payload,
         };
         if !next_agrees || !prev_agrees || self.header(at) != Some((order, 0)) {
             return Err(Refusal::Smashed(payload));
         }
         if next != 0 {
-            self.put(next + word, prev);
+            self.words.put(next + WORD, prev);
         }
         match prev {
             0 => self.free[order as usize] = next,
-            _ => self.put(prev, next),
+            _ => self.words.put(prev, next),
         }
         Ok(())
-    }
-
-    fn get(&self, at: u64) -> u64 {
-        match self.word {
-            Word::Four => u64::from(self.arena.load32(at)),
-            Word::Eight => self.arena.load64(at),
-        }
-    }
-
-    fn put(&mut self, at: u64, value: u64) {
-        match self.word {
-            Word::Four => self.arena.store32(at, value as u32),
-            Word::Eight => self.arena.store64(at, value),
-        }
     }
 
     /// Cuts an allocated block down to a smaller order.
@@ -248,10 +232,10 @@ impl<A: Arena> Buddy<A> {
     }
 }
 
-impl<A: Arena> Allocator<A> for Buddy<A> {
+impl<A: Arena, const WORD: u64> Allocator<A> for Buddy<A, WORD> {
     fn malloc(&mut self, bytes: u64) -> Result<Ptr, Refusal> {
         let order = self.order_for(bytes)?;
-        Ok(Ptr::new(self.take(order)? + self.word.bytes()))
+        Ok(Ptr::new(self.take(order)? + WORD))
     }
 
     fn free(&mut self, at: Ptr) -> Result<(), Refusal> {
@@ -276,17 +260,17 @@ impl<A: Arena> Allocator<A> for Buddy<A> {
         }
         let order = self.order_for(bytes.checked_add(alignment).ok_or(Refusal::NoMemory)?)?;
         let at = self.take(order)?;
-        let first = at + self.word.bytes();
+        let first = at + WORD;
         let payload = round_up(first, alignment).ok_or(Refusal::NoMemory)?;
         if payload != first {
-            self.put(payload - self.word.bytes(), MOVED_MARK | ((payload - first) / self.align));
+            self.words.put(payload - WORD, MOVED_MARK | ((payload - first) / self.align));
         }
         Ok(Ptr::new(payload))
     }
 
     fn resize(&mut self, at: Ptr, bytes: u64) -> Result<bool, Refusal> {
         let (block, order) = self.block_of(at)?;
-        let moved = at.get() - self.word.bytes() - block;
+        let moved = at.get() - WORD - block;
         let need = self.order_for(bytes.checked_add(moved).ok_or(Refusal::NoMemory)?)?;
         if need > order {
             return self.lengthen(block, order, need);
@@ -300,7 +284,7 @@ impl<A: Arena> Allocator<A> for Buddy<A> {
     }
 
     fn tag_bytes(&self) -> u64 {
-        self.word.bytes()
+        WORD
     }
 
     fn alignment(&self) -> u64 {
@@ -335,12 +319,12 @@ impl<A: Arena> Allocator<A> for Buddy<A> {
         for (order, &head) in self.free.iter().enumerate() {
             let mut payload = head;
             while payload != 0 && listed.len() <= blocks.len() {
-                let at = payload - self.word.bytes();
+                let at = payload - WORD;
                 if !self.holds(at) {
                     return Err(format!("the list of order {order} leads to {at:#x}"));
                 }
                 listed.push((at, 1 << order));
-                payload = self.get(payload);
+                payload = self.words.get(payload);
             }
         }
         listed.sort_unstable();
@@ -352,10 +336,10 @@ impl<A: Arena> Allocator<A> for Buddy<A> {
     }
 
     fn arena(&self) -> &A {
-        &self.arena
+        &self.words.arena
     }
 
     fn arena_mut(&mut self) -> &mut A {
-        &mut self.arena
+        &mut self.words.arena
     }
 }

@@ -13,29 +13,28 @@ use crate::tags::{Tag, Tags};
 use crate::*;
 
 /// The bump allocator (`bump`). Its blocks are tagged ones without footers, and the epilogue is the top.
-pub struct Bump<A> {
-    tags: Tags<A>,
+pub(crate) struct Bump<A, const WORD: u64> {
+    tags: Tags<A, WORD>,
     chunk: u64,
     counters: Counters,
 }
 
-impl<A: Arena> Bump<A> {
+impl<A: Arena, const WORD: u64> Bump<A, WORD> {
     /// An empty heap in `arena`.
     ///
     /// # Errors
     /// `NoMemory` when the arena has no room for the first words.
     pub fn new(arena: A, settings: Settings) -> Result<Self, Refusal> {
-        let tags = Tags::new(arena, &settings, Footers::Free, 0)?;
+        let tags = Tags::new(arena, &settings, 0)?;
         Ok(Self { tags, chunk: settings.chunk, counters: Counters::default() })
     }
 
     /// Moves the top up by `bytes`, growing the arena by a chunk if it must.
     fn bump(&mut self, bytes: u64) -> Result<u64, Refusal> {
-        let word = self.tags.word();
         let top = self.tags.end.checked_add(bytes).filter(|&top| top <= self.tags.shape.word.max());
-        let needed = top.and_then(|top| top.checked_add(word)).ok_or(Refusal::NoMemory)?;
-        if let Some(lacking) = needed.checked_sub(self.tags.arena.bytes()).filter(|&lacking| lacking > 0) {
-            let arena = &mut self.tags.arena;
+        let needed = top.and_then(|top| top.checked_add(WORD)).ok_or(Refusal::NoMemory)?;
+        if let Some(lacking) = needed.checked_sub(self.tags.words.arena.bytes()).filter(|&lacking| lacking > 0) {
+            let arena = &mut self.tags.words.arena;
             arena.grow(lacking.max(self.chunk)).or_else(|_| arena.grow(lacking)).map_err(|_| Refusal::NoMemory)?;
             self.counters.extensions += 1;
         }
@@ -49,7 +48,7 @@ impl<A: Arena> Bump<A> {
     }
 
     fn block_of(&self, payload: Ptr) -> Result<(u64, Tag), Refusal> {
-        let at = payload.get().checked_sub(self.tags.word()).filter(|&at| self.tags.is_place(at));
+        let at = payload.get().checked_sub(WORD).filter(|&at| self.tags.is_place(at));
         let at = at.ok_or(Refusal::InvalidFree(payload))?;
         match self.tags.block(at) {
             Ok(tag) if tag.allocated && tag.before_allocated => Ok((at, tag)),
@@ -71,12 +70,12 @@ impl<A: Arena> Bump<A> {
     }
 }
 
-impl<A: Arena> Allocator<A> for Bump<A> {
+impl<A: Arena, const WORD: u64> Allocator<A> for Bump<A, WORD> {
     fn malloc(&mut self, bytes: u64) -> Result<Ptr, Refusal> {
         let bytes = self.tags.shape.block_for(bytes).ok_or(Refusal::NoMemory)?;
         let at = self.bump(bytes)?;
         self.set(at, bytes, true);
-        Ok(Ptr::new(at + self.tags.word()))
+        Ok(Ptr::new(at + WORD))
     }
 
     fn free(&mut self, at: Ptr) -> Result<(), Refusal> {
@@ -89,7 +88,7 @@ impl<A: Arena> Allocator<A> for Bump<A> {
     }
 
     fn usable_bytes(&self, at: Ptr) -> Result<u64, Refusal> {
-        Ok(self.block_of(at)?.1.bytes - self.tags.word())
+        Ok(self.block_of(at)?.1.bytes - WORD)
     }
 
     fn aligned_alloc(&mut self, alignment: u64, bytes: u64) -> Result<Ptr, Refusal> {
@@ -97,12 +96,11 @@ impl<A: Arena> Allocator<A> for Bump<A> {
             return Err(Refusal::BadAlignment(alignment));
         }
         let bytes = self.tags.shape.block_for(bytes).ok_or(Refusal::NoMemory)?;
-        let word = self.tags.word();
         let top = self.tags.end;
         let smallest =
-            if (top + word).is_multiple_of(alignment) { top + word } else { top + word + self.tags.shape.min_block };
+            if (top + WORD).is_multiple_of(alignment) { top + WORD } else { top + WORD + self.tags.shape.min_block };
         let payload = round_up(smallest, alignment).ok_or(Refusal::NoMemory)?;
-        let gap = payload - word - top;
+        let gap = payload - WORD - top;
         let at = self.bump(gap.checked_add(bytes).ok_or(Refusal::NoMemory)?)?;
         if gap > 0 {
             self.set(at, gap, false);
@@ -125,11 +123,11 @@ impl<A: Arena> Allocator<A> for Bump<A> {
     }
 
     fn block_bytes(&self, at: Ptr) -> u64 {
-        self.tags.tag(at.get() - self.tags.word()).bytes
+        self.tags.tag(at.get() - WORD).bytes
     }
 
     fn tag_bytes(&self) -> u64 {
-        self.tags.word()
+        WORD
     }
 
     fn alignment(&self) -> u64 {
@@ -154,7 +152,7 @@ impl<A: Arena> Allocator<A> for Bump<A> {
     /// Blocks fill the heap from the first one to the top, which lies in the arena.
     fn check(&self) -> Result<(), String> {
         self.blocks().map_err(|refusal| refusal.to_string())?;
-        if self.tags.end + self.tags.word() > self.tags.arena.bytes() {
+        if self.tags.end + WORD > self.tags.words.arena.bytes() {
             return Err("the top lies past the arena".into());
         }
         Ok(())
@@ -165,10 +163,10 @@ impl<A: Arena> Allocator<A> for Bump<A> {
     }
 
     fn arena(&self) -> &A {
-        &self.tags.arena
+        &self.tags.words.arena
     }
 
     fn arena_mut(&mut self) -> &mut A {
-        &mut self.tags.arena
+        &mut self.tags.words.arena
     }
 }

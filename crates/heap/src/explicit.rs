@@ -3,125 +3,203 @@
 //! ```text
 //!   allocated   | header | payload ....................... padding | footer |
 //!   free        | header | next | prev | (nothing)                 | footer |
+//!
+//!   head -> free block <-> free block <-> free block
 //! ```
-//! A search walks free blocks only. New ones go in front (LIFO: constant time) or in order of address (linear, and first
-//! fit then fragments about as little as best fit). The price is the smallest block: room for two links.
+//! `malloc` walks free blocks only, takes one out of the list, and puts what it splits off back. `free` takes the free
+//! neighbours out of the list, joins them with the block, and puts the result in front (LIFO: constant time) or in order
+//! of address (linear, and first fit then fragments about as little as best fit). The price is the smallest block: room
+//! for two links.
 
+use crate::blocks::Blocks;
 use crate::list::List;
-use crate::tagged::{Index, Tagged};
-use crate::tagged_check::same_blocks;
-use crate::tags::Tags;
+use crate::tagged::{FreeBlocks, Sizes};
+use crate::tags::{Free, Tag, Tags};
 use crate::*;
-use std::collections::BTreeMap;
-
-/// The explicit doubly linked list (`explicit`).
-///
-/// # Errors
-/// `NoMemory` when the arena has no room for prologue and epilogue.
-#[expect(private_interfaces, reason = "the index is an allocator's own affair")]
-pub fn explicit<A: Arena>(arena: A, settings: Settings) -> Result<Tagged<A, FreeList>, Refusal> {
-    let list = FreeList { list: List::default(), fit: settings.fit, order: settings.order, rover: None };
-    Tagged::with_index(arena, settings, list)
-}
 
 /// One list of all free blocks.
-pub(crate) struct FreeList {
+pub(crate) struct Explicit {
     list: List,
     fit: Fit,
     order: Order,
     /// Where the next search begins, for next fit: a free block, or the head.
     rover: Option<u64>,
+    /// Whether a block was freed without looking at its neighbours.
+    unmerged: bool,
 }
 
-impl FreeList {
-    /// Walks at most the whole list from `start` to its end, and gives the first or the smallest block that fits.
-    fn search<A: Arena>(
-        &self,
-        tags: &Tags<A>,
-        start: Option<u64>,
-        need: u64,
-        counters: &mut Counters,
-    ) -> Result<Option<(u64, u64)>, Refusal> {
-        let mut best: Option<(u64, u64)> = None;
-        let (mut next, mut steps) = (start, 0);
-        while let Some(at) = next {
-            counters.searched += 1;
-            steps += 1;
-            if steps > self.list.count {
-                return Err(Refusal::Smashed(at));
+impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Explicit {
+    const LINKS: u64 = 2;
+
+    fn new(settings: &Settings) -> Self {
+        Self { list: List::default(), fit: settings.fit, order: settings.order, rover: None, unmerged: false }
+    }
+
+    /// Finds a block in the list, coalesces and looks again if that was put off, grows the heap if nothing helps; then
+    /// cuts what is needed from it, and puts the rest into the list.
+    fn take(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<u64, Refusal> {
+        let found = match self.find(blocks, need)? {
+            None if self.unmerged => {
+                self.coalesce_all(blocks)?;
+                self.find(blocks, need)?
             }
-            let bytes = tags.block(at)?.bytes;
-            if bytes >= need && best.is_none_or(|(_, best)| bytes < best) {
-                best = Some((at, bytes));
-                if self.fit != Fit::Best || bytes == need {
-                    break;
-                }
+            found => found,
+        };
+        let free = match found {
+            Some(free) => {
+                self.remove(blocks, free)?;
+                free
             }
-            next = self.list.next(tags, at)?;
+            None => self.extend(blocks, need)?,
+        };
+        let (at, rest) = blocks.place(free, need);
+        if let Some(rest) = rest {
+            self.insert(blocks, rest)?;
         }
-        Ok(best)
+        Ok(at)
+    }
+
+    /// Marks the block free; coalesces now, later or never; puts it into the list.
+    fn give(&mut self, blocks: &mut Blocks<A, WORD>, at: u64, tag: Tag) -> Result<(), Refusal> {
+        let free = match blocks.settings.coalesce {
+            Coalesce::Immediate => self.coalesce(blocks, at, tag)?,
+            Coalesce::Deferred | Coalesce::Never => {
+                self.unmerged = blocks.settings.coalesce == Coalesce::Deferred;
+                blocks.join(at, tag, None, None)
+            }
+        };
+        self.insert(blocks, free)
+    }
+
+    fn remove(&mut self, blocks: &mut Blocks<A, WORD>, free: Free) -> Result<(), Refusal> {
+        if self.rover == Some(free.at) {
+            self.rover = self.list.next(&blocks.tags, free.at)?;
+        }
+        self.list.unlink(&mut blocks.tags, free.at)
+    }
+
+    fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal> {
+        if blocks.settings.coalesce == Coalesce::Never {
+            return blocks.grow(need);
+        }
+        let have = blocks.free_last()?.map_or(0, |last| last.bytes);
+        let free = blocks.grow(need.saturating_sub(have))?;
+        self.coalesce(blocks, free.at, blocks.tags.tag(free.at))
+    }
+
+    fn check(&self, tags: &Tags<A, WORD>, free: &Sizes, _: &Sizes) -> Result<(), String> {
+        let held = self.list.held(tags)?;
+        if self.order == Order::Address && !held.is_sorted_by_key(|free| free.at) {
+            return Err("the list is not in order of address".into());
+        }
+        if self.rover.is_some_and(|rover| held.iter().all(|free| free.at != rover)) {
+            return Err("the rover is not in the list".into());
+        }
+        same_blocks("free", &held.into_iter().map(|free| (free.at, free.bytes)).collect(), free)
     }
 }
 
-impl<A: Arena> Index<A> for FreeList {
-    const LINKS: u64 = 2;
-    const RESTS: bool = false;
-
-    fn insert(&mut self, tags: &mut Tags<A>, at: u64, _: u64) -> Result<(), Refusal> {
+impl Explicit {
+    fn insert<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>, free: Free) -> Result<(), Refusal> {
         match self.order {
-            Order::Lifo => self.list.push(tags, at),
-            Order::Address => self.list.insert_by_address(tags, at)?,
+            Order::Lifo => self.list.push(&mut blocks.tags, free.at),
+            Order::Address => self.list.insert_by_address(&mut blocks.tags, free.at)?,
         }
         Ok(())
     }
 
-    fn remove(&mut self, tags: &mut Tags<A>, at: u64, _: u64) -> Result<(), Refusal> {
-        if self.rover == Some(at) {
-            self.rover = self.list.next(tags, at)?;
-        }
-        self.list.unlink(tags, at)
-    }
-
-    fn find(&mut self, tags: &Tags<A>, need: u64, counters: &mut Counters) -> Result<Option<(u64, u64)>, Refusal> {
-        let head = self.list.first(tags)?;
+    /// The block that the placement policy takes for `need` bytes.
+    fn find<A: Arena, const WORD: u64>(
+        &mut self,
+        blocks: &mut Blocks<A, WORD>,
+        need: u64,
+    ) -> Result<Option<Free>, Refusal> {
         if self.fit == Fit::Next && self.rover.is_some() {
-            let found = self.search(tags, self.rover, need, counters)?;
-            if let Some((at, _)) = found {
-                self.rover = Some(at);
+            let found = self.search(blocks, self.rover, need)?;
+            if found.is_some() {
+                self.rover = found.map(|free| free.at);
                 return Ok(found);
             }
         }
-        let found = self.search(tags, head, need, counters)?;
+        let head = self.list.first(&blocks.tags)?;
+        let found = self.search(blocks, head, need)?;
         if self.fit == Fit::Next {
-            self.rover = found.map(|(at, _)| at);
+            self.rover = found.map(|free| free.at);
         }
         Ok(found)
     }
 
-    fn check(&self, tags: &Tags<A>, free: &BTreeMap<u64, u64>, _: &BTreeMap<u64, u64>) -> Result<(), String> {
-        let held = held_by(&self.list, tags)?;
-        let places: Vec<u64> = held.iter().map(|&(at, _)| at).collect();
-        if self.order == Order::Address && !places.is_sorted() {
-            return Err("the list is not in order of address".into());
+    /// Walks the list from `start` to its end, and gives the first or the smallest block that fits.
+    fn search<A: Arena, const WORD: u64>(
+        &self,
+        blocks: &mut Blocks<A, WORD>,
+        start: Option<u64>,
+        need: u64,
+    ) -> Result<Option<Free>, Refusal> {
+        let mut best: Option<Free> = None;
+        let (mut next, mut left) = (start, blocks.tags.most_blocks());
+        while let Some(at) = next {
+            blocks.counters.searched += 1;
+            // A destroyed link may lead in a circle.
+            left = left.checked_sub(1).ok_or(Refusal::Smashed(at))?;
+            let bytes = blocks.tags.block(at)?.bytes;
+            if bytes >= need && best.is_none_or(|best| bytes < best.bytes) {
+                best = Some(Free { at, bytes });
+                if self.fit != Fit::Best || bytes == need {
+                    break;
+                }
+            }
+            next = self.list.next(&blocks.tags, at)?;
         }
-        if self.rover.is_some_and(|rover| !places.contains(&rover)) {
-            return Err("the rover is not in the list".into());
+        Ok(best)
+    }
+
+    /// Takes the free neighbours of a block out of the list, and joins it with them.
+    fn coalesce<A: Arena, const WORD: u64>(
+        &mut self,
+        blocks: &mut Blocks<A, WORD>,
+        at: u64,
+        tag: Tag,
+    ) -> Result<Free, Refusal> {
+        let (before, after) = blocks.free_neighbours(at, tag)?;
+        for neighbour in [before, after].into_iter().flatten() {
+            self.remove(blocks, neighbour)?;
         }
-        same_blocks("free", &held.into_iter().collect(), free)
+        Ok(blocks.join(at, tag, before, after))
+    }
+
+    /// Deferred coalescing: one walk over the heap makes one block of each run of free ones.
+    fn coalesce_all<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+        self.unmerged = false;
+        let mut at = blocks.tags.first;
+        while at < blocks.tags.end {
+            let tag = blocks.tags.block(at)?;
+            let mut free = Free { at, bytes: tag.bytes };
+            while !tag.allocated
+                && let Some(after) = blocks.tags.free_after(free.end())?
+            {
+                self.remove(blocks, after)?;
+                free.bytes += after.bytes;
+                blocks.counters.coalescings += 1;
+            }
+            if free.bytes != tag.bytes {
+                self.remove(blocks, Free { at, bytes: tag.bytes })?;
+                blocks.tags.set_free(free, tag.before_allocated);
+                self.insert(blocks, free)?;
+            }
+            at = free.end();
+        }
+        Ok(())
     }
 }
 
-/// Every block of a list with its size, in the list's order.
-pub(crate) fn held_by<A: Arena>(list: &List, tags: &Tags<A>) -> Result<Vec<(u64, u64)>, String> {
-    let broken = |refusal: Refusal| format!("a free list: {refusal}");
-    let mut held = Vec::new();
-    let mut next = list.first(tags).map_err(broken)?;
-    while let Some(at) = next {
-        if held.len() as u64 == list.count {
-            return Err("a free list is longer than its count".into());
-        }
-        held.push((at, tags.tag(at).bytes));
-        next = list.next(tags, at).map_err(broken)?;
+/// Compares what lists hold with what the walk found.
+pub(crate) fn same_blocks(what: &str, held: &Sizes, walked: &Sizes) -> Result<(), String> {
+    let lost = walked.iter().find(|(at, bytes)| held.get(at) != Some(bytes));
+    let extra = held.iter().find(|(at, bytes)| walked.get(at) != Some(bytes));
+    match (lost, extra) {
+        (Some((at, _)), _) => Err(format!("block {at:#x} is {what} and in no list of them")),
+        (None, Some((at, _))) => Err(format!("block {at:#x} is in a list and not {what}")),
+        (None, None) => Ok(()),
     }
-    if held.len() as u64 == list.count { Ok(held) } else { Err("a free list is shorter than its count".into()) }
 }

@@ -34,6 +34,8 @@
 mod allocator;
 mod arena;
 pub mod bench;
+mod bins;
+mod blocks;
 mod buddy;
 mod bump;
 pub mod collector;
@@ -49,17 +51,10 @@ mod tagged;
 mod tagged_check;
 mod tags;
 mod trace;
+mod words;
 
 pub use allocator::{Allocator, Block, Counters, Ptr, Refusal, Use};
-pub use arena::{Arena, ByteArena, Full, PagedArena};
-pub use buddy::Buddy;
-pub use bump::Bump;
-pub use explicit::explicit;
-pub use implicit::implicit;
-pub use no_footer::implicit_no_footer;
-pub use segregated_fits::segregated_fits;
-pub use segregated_storage::SegregatedStorage;
+pub use arena::{Arena, ByteArena, Full, PagedArena, Quad};
 pub use settings::{Checks, Coalesce, Fit, Footers, Kind, Order, Settings, Side, Spec, Split, Word};
-pub use tagged::Tagged;
 pub use tags::{Shape, Tag};
 pub use trace::{Malformed, Op, Recorded, Trace, Weight};

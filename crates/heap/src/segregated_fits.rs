@@ -1,242 +1,304 @@
-//! Segregated fits: bins of free blocks by size, as in GNU malloc.
+//! Segregated fits: free blocks by size, as in GNU malloc and in Doug Lea's before it.
 //!
 //! ```text
 //!   allocated   | header | payload ................................ padding |
 //!   resting     | header q | next | (nothing)                               |
 //!   free        | header | next | prev | (nothing)                 | footer |
 //!
-//!   quick lists    16 -> o -> o        one exact size each, up to 512 bytes; singly linked, not coalesced
-//!   small bins     16, 24, 32, ...     one exact size each, below 1024 bytes
-//!   large bins     1024.., 1152.., ... eight to each power of two
-//!   bitmap         1 0 0 1 1 0 ...     which bins are not empty
+//!   quick lists   16 -> o -> o    one exact size each, up to 1 KiB; singly linked, not coalesced
+//!   bins          by size, with a bitmap of those that are not empty
+//!   victim        what the last split left over
+//!   top           the last block of the heap, if it is free
 //! ```
-//! A request looks through a few blocks of its own bin, and then takes the head of the next bin that is not empty, whose
-//! blocks are all large enough: constant time, and close to best fit. With deferred coalescing a small block that is
-//! freed rests, tags untouched but for one bit, in the quick list of its size, where the next request of that size finds
-//! it; all of them are coalesced when a search fails.
+//! `malloc` looks for the request's exact size in a quick list and in a bin, then cuts it from the victim, from the first
+//! block of the next bin that is not empty, or, if nothing else is large enough, from the top: constant time, and close to
+//! best fit. `free` joins the block with its free neighbours at once (coalesce=immediate); or lets it rest, with one bit of
+//! its tag changed, where the next request of its size finds it, until a search fails or an eighth of the heap rests
+//! (deferred). Cutting from the victim and from the top, and freeing beside them, touches no list.
 
-use crate::explicit::held_by;
-use crate::list::List;
-use crate::tagged::{Index, Tagged};
-use crate::tagged_check::same_blocks;
-use crate::tags::{Tag, Tags};
+use crate::bins::Bins;
+use crate::blocks::Blocks;
+use crate::explicit::same_blocks;
+use crate::tagged::{FreeBlocks, Sizes};
+use crate::tags::{Free, Tag, Tags};
 use crate::*;
-use std::collections::BTreeMap;
 
-/// Blocks from this size on share bins.
-const LARGE_BYTES: u64 = 1024;
-/// Bins of exact sizes: one for each multiple of 4 below `LARGE_BYTES`, the finest alignment.
-const SMALL_BINS: usize = 256;
-/// Eight bins for each power of two from `LARGE_BYTES` on.
-const BINS: usize = SMALL_BINS + 54 * 8;
 /// Larger blocks do not rest.
-const QUICK_BYTES: u64 = 512;
-/// How many blocks of a shared bin a first fit looks at.
-const PATIENCE: u64 = 16;
+const QUICK_BYTES: u64 = 1024;
+/// Requests from this size on look at what rests before the heap grows.
+const LARGE_BYTES: u64 = 1024;
 
-/// The segregated fits allocator (`segregated-fits`).
-///
-/// # Errors
-/// `NoMemory` when the arena has no room for its first words.
-#[expect(private_interfaces, reason = "the index is an allocator's own affair")]
-pub fn segregated_fits<A: Arena>(arena: A, settings: Settings) -> Result<Tagged<A, Bins>, Refusal> {
-    Tagged::with_index(arena, settings, Bins::new(&settings))
+/// The bins, the quick lists, the victim and the top. A `Free` of 0 bytes is none.
+pub(crate) struct SegregatedFits {
+    bins: Bins,
+    quick: Quick,
+    victim: Free,
+    top: Free,
+    /// Whether what a split leaves over becomes the victim; a best fit looks at all blocks alike.
+    keeps_victim: bool,
 }
 
-/// The bins and the quick lists. They are of fixed size and lie beside the arena, as `main_arena` does in glibc.
-pub(crate) struct Bins {
-    fit: Fit,
-    unit_bits: u32,
-    bins: [List; BINS],
-    filled: [u64; BINS.div_ceil(64)],
-    /// The payload offset of each quick list's first block, or 0.
-    quick: [u64; QUICK_BYTES as usize / 8 + 1],
-    /// No quick list below this one holds a block.
-    lowest_quick: usize,
-    /// The bytes of all blocks in the quick lists.
-    resting_bytes: u64,
-}
-
-impl Bins {
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            fit: settings.fit,
-            unit_bits: settings.align.trailing_zeros(),
-            bins: [List::default(); BINS],
-            filled: [0; BINS.div_ceil(64)],
-            quick: [0; QUICK_BYTES as usize / 8 + 1],
-            lowest_quick: usize::MAX,
-            resting_bytes: 0,
-        }
-    }
-
-    /// Forgets every block.
-    pub fn clear(&mut self) {
-        self.bins.fill(List::default());
-        self.filled.fill(0);
-    }
-
-    /// The bin of a size.
-    #[inline]
-    fn bin_of(&self, bytes: u64) -> usize {
-        if bytes < LARGE_BYTES {
-            return (bytes >> self.unit_bits) as usize;
-        }
-        let power = bytes.ilog2();
-        let eighth = (bytes >> (power - 3)) as usize & 7;
-        SMALL_BINS + (power - LARGE_BYTES.ilog2()) as usize * 8 + eighth
-    }
-
-    /// The first bin from `from` on that holds a block.
-    #[inline]
-    fn filled_from(&self, from: usize) -> Option<usize> {
-        let mut word = from / 64;
-        let mut bits = self.filled.get(word)? & (u64::MAX << (from % 64));
-        while bits == 0 {
-            word += 1;
-            bits = *self.filled.get(word)?;
-        }
-        Some(word * 64 + bits.trailing_zeros() as usize)
-    }
-
-    /// The first or the smallest block of a bin that fits.
-    #[inline]
-    fn search<A: Arena>(
-        &self,
-        tags: &Tags<A>,
-        bin: usize,
-        need: u64,
-        counters: &mut Counters,
-    ) -> Result<Option<(u64, u64)>, Refusal> {
-        let list = &self.bins[bin];
-        let patience = if self.fit == Fit::Best { list.count } else { list.count.min(PATIENCE) };
-        let mut best: Option<(u64, u64)> = None;
-        let mut next = list.first(tags)?;
-        for _ in 0..patience {
-            let at = next.ok_or(Refusal::Smashed(tags.first))?;
-            counters.searched += 1;
-            let bytes = tags.block(at)?.bytes;
-            if bytes >= need && best.is_none_or(|(_, best)| bytes < best) {
-                best = Some((at, bytes));
-                if bytes == need || self.fit != Fit::Best || bin < SMALL_BINS {
-                    break;
-                }
-            }
-            next = list.next(tags, at)?;
-        }
-        Ok(best)
-    }
-}
-
-impl<A: Arena> Index<A> for Bins {
+impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
     const LINKS: u64 = 2;
-    const RESTS: bool = true;
 
-    #[inline]
-    fn insert(&mut self, tags: &mut Tags<A>, at: u64, bytes: u64) -> Result<(), Refusal> {
-        let bin = self.bin_of(bytes);
-        self.bins[bin].push(tags, at);
-        self.filled[bin / 64] |= 1 << (bin % 64);
-        Ok(())
-    }
-
-    #[inline]
-    fn remove(&mut self, tags: &mut Tags<A>, at: u64, bytes: u64) -> Result<(), Refusal> {
-        let bin = self.bin_of(bytes);
-        self.bins[bin].unlink(tags, at)?;
-        if self.bins[bin].is_empty() {
-            self.filled[bin / 64] &= !(1 << (bin % 64));
+    fn new(settings: &Settings) -> Self {
+        Self {
+            bins: Bins::new(settings),
+            quick: Quick::new(),
+            victim: Free::default(),
+            top: Free::default(),
+            keeps_victim: settings.fit == Fit::First,
         }
-        Ok(())
-    }
-
-    #[inline]
-    fn find(&mut self, tags: &Tags<A>, need: u64, counters: &mut Counters) -> Result<Option<(u64, u64)>, Refusal> {
-        let own = self.bin_of(need);
-        let found = self.search(tags, own, need, counters)?;
-        match self.filled_from(own + 1) {
-            Some(bin) if found.is_none() => self.search(tags, bin, need, counters),
-            _ => Ok(found),
-        }
-    }
-
-    /// An eighth of the heap may rest, unless the request is large: then growing costs more than looking.
-    fn is_ripe(&self, tags: &Tags<A>, need: u64) -> bool {
-        need >= LARGE_BYTES || self.resting_bytes > (tags.end - tags.first) / 8
     }
 
     #[inline(always)]
-    fn rest(&mut self, tags: &mut Tags<A>, at: u64, tag: Tag) -> bool {
-        if tag.bytes > QUICK_BYTES || tags.shape.align < 8 {
-            return false;
+    fn take(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<u64, Refusal> {
+        match self.quick.wake(&mut blocks.tags, need)? {
+            Some(at) => Ok(at),
+            None => self.cut(blocks, need),
         }
-        let list = (tag.bytes / 8) as usize;
-        tags.put(at, Tag { quick: true, ..tag }.encode());
-        tags.put(at + tags.word(), self.quick[list]);
-        self.quick[list] = at + tags.word();
-        self.lowest_quick = self.lowest_quick.min(list);
-        self.resting_bytes += tag.bytes;
+    }
+
+    #[inline(always)]
+    fn give(&mut self, blocks: &mut Blocks<A, WORD>, at: u64, tag: Tag) -> Result<(), Refusal> {
+        if self.quick.rest(&mut blocks.tags, at, tag.bytes) { Ok(()) } else { self.release(blocks, at) }
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, blocks: &mut Blocks<A, WORD>, free: Free) -> Result<(), Refusal> {
+        if free == self.top {
+            self.top = Free::default();
+        } else if free == self.victim {
+            self.victim = Free::default();
+        } else {
+            self.bins.remove(&mut blocks.tags, free)?;
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal> {
+        let merges = blocks.settings.coalesce != Coalesce::Never;
+        let have = if merges { self.top.bytes } else { 0 };
+        let grown = blocks.grow(need.saturating_sub(have))?;
+        if blocks.settings.coalesce == Coalesce::Deferred && blocks.settings.align >= 8 {
+            self.quick.room += grown.bytes / 8;
+            self.quick.most += grown.bytes / 8;
+        }
+        if !merges {
+            let old = std::mem::take(&mut self.top);
+            if old.bytes > 0 {
+                self.bins.insert(&mut blocks.tags, old);
+            }
+            return Ok(grown);
+        }
+        let tag = blocks.tags.tag(grown.at);
+        let before = blocks.tags.free_before(grown.at, tag)?;
+        if let Some(before) = before {
+            self.remove(blocks, before)?;
+        }
+        Ok(blocks.join(grown.at, tag, before, None))
+    }
+
+    fn check(&self, tags: &Tags<A, WORD>, free: &Sizes, resting: &Sizes) -> Result<(), String> {
+        let mut held = self.bins.held(tags)?;
+        for kept in [self.victim, self.top] {
+            if kept.bytes > 0 && held.insert(kept.at, kept.bytes).is_some() {
+                return Err(format!("block {:#x} is the victim or the top, and in a bin", kept.at));
+            }
+        }
+        if self.top.bytes > 0 && self.top.end() != tags.end {
+            return Err("the top is not the last block".into());
+        }
+        same_blocks("free", &held, free)?;
+        same_blocks("resting", &self.quick.held(tags)?, resting)
+    }
+
+    fn table_bytes(&self) -> u64 {
+        size_of::<Self>() as u64
+    }
+}
+
+impl SegregatedFits {
+    /// Cuts `need` bytes from a free block, or from a new one. What is left over goes where the block came from: it stays the
+    /// victim or the top.
+    #[inline(never)]
+    fn cut<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<u64, Refusal> {
+        let mut found = self.find(blocks, need)?;
+        if found.is_none()
+            && let Some(bytes) = self.quick.next_size(need)
+            && let Some(at) = self.quick.wake(&mut blocks.tags, bytes)?
+        {
+            self.release(blocks, at)?;
+            found = self.find(blocks, need)?;
+        }
+        if found.is_none() && self.quick.is_ripe(need) {
+            self.coalesce_resting(blocks)?;
+            found = self.find(blocks, need)?;
+        }
+        let free = match found {
+            Some(free) => free,
+            None => self.extend(blocks, need)?,
+        };
+        // The top must stay at the top, whatever the request's size.
+        let at_top = free.end() == blocks.tags.end;
+        let (at, rest) = if at_top { blocks.place_at(Side::Low, free, need) } else { blocks.place(free, need) };
+        if let Some(rest) = rest {
+            self.keep(blocks, rest);
+        }
+        Ok(at)
+    }
+
+    /// A free block of at least `need` bytes, taken out of where it was.
+    #[inline(always)]
+    fn find<A: Arena, const WORD: u64>(
+        &mut self,
+        blocks: &mut Blocks<A, WORD>,
+        need: u64,
+    ) -> Result<Option<Free>, Refusal> {
+        if self.victim.bytes >= need {
+            return Ok(Some(match self.bins.exact(&blocks.tags, need)? {
+                Some(free) => {
+                    self.bins.remove(&mut blocks.tags, free)?;
+                    free
+                }
+                None => std::mem::take(&mut self.victim),
+            }));
+        }
+        if let Some(free) = self.bins.find(&blocks.tags, need, &mut blocks.counters)? {
+            self.bins.remove(&mut blocks.tags, free)?;
+            return Ok(Some(free));
+        }
+        Ok((self.top.bytes >= need).then(|| std::mem::take(&mut self.top)))
+    }
+
+    /// Keeps what a split left over: as the top, as the victim, or in a bin.
+    #[inline(always)]
+    fn keep<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>, free: Free) {
+        let place = match () {
+            () if free.end() == blocks.tags.end => &mut self.top,
+            () if self.keeps_victim => &mut self.victim,
+            () => return self.bins.insert(&mut blocks.tags, free),
+        };
+        let old = std::mem::replace(place, free);
+        if old.bytes > 0 {
+            self.bins.insert(&mut blocks.tags, old);
+        }
+    }
+
+    /// Frees a block for good, and joins it with its free neighbours.
+    #[inline(never)]
+    fn release<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>, at: u64) -> Result<(), Refusal> {
+        let tag = blocks.tags.tag(at);
+        let (before, after) = match blocks.settings.coalesce {
+            Coalesce::Never => (None, None),
+            Coalesce::Immediate | Coalesce::Deferred => blocks.free_neighbours(at, tag)?,
+        };
+        let mut beside_victim = false;
+        if let Some(after) = after {
+            beside_victim = after == self.victim;
+            self.remove(blocks, after)?;
+        }
+        if let Some(before) = before {
+            let bytes = before.bytes + tag.bytes + after.map_or(0, |after| after.bytes);
+            let at_top = before.at + bytes == blocks.tags.end;
+            beside_victim |= before == self.victim;
+            if before != self.victim && !at_top && self.bins.share(before.bytes, bytes) {
+                // It grows at its end and stays in its bin: its links are right.
+                blocks.join(at, tag, Some(before), after);
+                return Ok(());
+            }
+            self.remove(blocks, before)?;
+        }
+        let free = blocks.join(at, tag, before, after);
+        if free.end() == blocks.tags.end || beside_victim {
+            self.keep(blocks, free);
+        } else {
+            self.bins.insert(&mut blocks.tags, free);
+        }
+        Ok(())
+    }
+
+    /// Frees all resting blocks for good.
+    #[inline(never)]
+    fn coalesce_resting<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+        for bytes in (0..=QUICK_BYTES).step_by(8) {
+            while let Some(at) = self.quick.wake(&mut blocks.tags, bytes)? {
+                self.release(blocks, at)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The quick lists: resting blocks by exact size, last in first out.
+struct Quick {
+    /// The payload offset of each list's first block, or 0.
+    heads: [u64; QUICK_BYTES as usize / 8 + 1],
+    /// How many more bytes may rest.
+    room: u64,
+    /// How many may rest in all: an eighth of the heap.
+    most: u64,
+}
+
+impl Quick {
+    fn new() -> Self {
+        Self { heads: [0; QUICK_BYTES as usize / 8 + 1], room: 0, most: 0 }
+    }
+
+    /// Lets a freed block rest, if it is small and there is room.
+    #[inline(always)]
+    fn rest<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, at: u64, bytes: u64) -> bool {
+        let Some(head) = self.heads.get_mut((bytes / 8) as usize).filter(|_| bytes <= self.room) else {
+            return false;
+        };
+        tags.set_resting(at);
+        tags.put(at + WORD, *head);
+        *head = at + WORD;
+        self.room -= bytes;
         true
     }
 
+    /// A resting block of exactly this size, allocated again.
     #[inline(always)]
-    fn wake(&mut self, tags: &mut Tags<A>, bytes: u64) -> Result<Option<u64>, Refusal> {
-        let list = (bytes / 8) as usize;
-        let payload = self.quick.get(list).copied().unwrap_or(0);
-        if payload == 0 {
-            return Ok(None);
-        }
-        let at = payload.wrapping_sub(tags.word());
-        if !tags.is_place(at) {
-            return Err(Refusal::Smashed(at));
-        }
-        let tag = tags.tag(at);
-        if !tag.quick || tag.bytes != bytes {
-            return Err(Refusal::Smashed(at));
-        }
-        self.quick[list] = tags.get(payload);
-        self.resting_bytes -= bytes;
-        tags.put(at, Tag { quick: false, ..tag }.encode());
+    fn wake<A: Arena, const WORD: u64>(
+        &mut self,
+        tags: &mut Tags<A, WORD>,
+        bytes: u64,
+    ) -> Result<Option<u64>, Refusal> {
+        let Some(head) = self.heads.get_mut((bytes / 8) as usize).filter(|head| **head != 0) else { return Ok(None) };
+        let at = head.wrapping_sub(WORD);
+        tags.wake(at, bytes)?;
+        *head = tags.get(at + WORD);
+        self.room += bytes;
         Ok(Some(at))
     }
 
-    fn next_resting(&mut self, tags: &mut Tags<A>) -> Result<Option<u64>, Refusal> {
-        while let Some(&payload) = self.quick.get(self.lowest_quick) {
-            if payload != 0 {
-                return self.wake(tags, self.lowest_quick as u64 * 8);
-            }
-            self.lowest_quick += 1;
-        }
-        self.lowest_quick = usize::MAX;
-        Ok(None)
+    /// The size of the smallest resting blocks of at least `bytes` bytes.
+    fn next_size(&self, bytes: u64) -> Option<u64> {
+        let from = bytes.div_ceil(8) as usize;
+        let list = self.heads.get(from..)?.iter().position(|&head| head != 0)?;
+        Some((from + list) as u64 * 8)
     }
 
-    fn check(&self, tags: &Tags<A>, free: &BTreeMap<u64, u64>, resting: &BTreeMap<u64, u64>) -> Result<(), String> {
-        let mut held = BTreeMap::new();
-        for (bin, list) in self.bins.iter().enumerate() {
-            let marked = self.filled[bin / 64] >> (bin % 64) & 1 == 1;
-            if marked == list.is_empty() {
-                return Err(format!("bin {bin}: its bit in the map is wrong"));
-            }
-            for (at, bytes) in held_by(list, tags)? {
-                if self.bin_of(bytes) != bin {
-                    return Err(format!("block {at:#x} of {bytes} bytes is in bin {bin}"));
-                }
-                held.insert(at, bytes);
-            }
-        }
-        same_blocks("free", &held, free)?;
-        let mut rested = BTreeMap::new();
-        for &head in &self.quick {
+    /// Whether so much rests that it should be coalesced before the heap grows: any for a large request, else half of what
+    /// may.
+    fn is_ripe(&self, need: u64) -> bool {
+        self.room < if need >= LARGE_BYTES { self.most } else { self.most / 2 }
+    }
+
+    /// Every resting block, by address.
+    fn held<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> Result<Sizes, String> {
+        let mut held = Sizes::new();
+        for &head in &self.heads {
             let mut payload = head;
             while payload != 0 {
-                let at = payload - tags.word();
-                if !tags.is_place(at) || rested.insert(at, tags.tag(at).bytes).is_some() {
+                let at = payload.wrapping_sub(WORD);
+                if !tags.is_place(at) || held.insert(at, tags.tag(at).bytes).is_some() {
                     return Err(format!("a quick list leads to {payload:#x}, or there twice"));
                 }
                 payload = tags.get(payload);
             }
         }
-        same_blocks("resting", &rested, resting)
+        Ok(held)
     }
 }

@@ -13,6 +13,7 @@
 //! cell), and that no class ever gives memory to another.
 
 use crate::allocator::round_up;
+use crate::words::Words;
 use crate::*;
 
 /// The word before a chunk's cells is this and the class; a large class's later chunks have no such word.
@@ -21,9 +22,8 @@ const CHUNK_MARK: u64 = 0xce11_0000;
 const CLASSES: usize = 40;
 
 /// Simple segregated storage (`segregated-storage`).
-pub struct SegregatedStorage<A> {
-    arena: A,
-    word: Word,
+pub(crate) struct SegregatedStorage<A, const WORD: u64> {
+    words: Words<A, WORD>,
     align: u64,
     chunk: u64,
     checks: Checks,
@@ -34,19 +34,27 @@ pub struct SegregatedStorage<A> {
     counters: Counters,
 }
 
-impl<A: Arena> SegregatedStorage<A> {
+impl<A: Arena, const WORD: u64> SegregatedStorage<A, WORD> {
     /// An empty heap in `arena`.
     ///
     /// # Errors
     /// `NoMemory` when the arena has no room for the padding before the first chunk.
     pub fn new(arena: A, settings: Settings) -> Result<Self, Refusal> {
-        let Settings { header: word, align, chunk, checks, .. } = settings;
-        Ok(Self { arena, word, align, chunk, checks, free: [0; CLASSES], top: align, counters: Counters::default() })
+        let Settings { align, chunk, checks, .. } = settings;
+        Ok(Self {
+            words: Words { arena },
+            align,
+            chunk,
+            checks,
+            free: [0; CLASSES],
+            top: align,
+            counters: Counters::default(),
+        })
     }
 
     /// The class of a request: the exponent of its cell's size.
     fn class_for(&self, bytes: u64) -> Result<usize, Refusal> {
-        let cell = bytes.max(self.align).max(self.word.bytes()).checked_next_power_of_two().ok_or(Refusal::NoMemory)?;
+        let cell = bytes.max(self.align).max(WORD).checked_next_power_of_two().ok_or(Refusal::NoMemory)?;
         Some(cell.ilog2() as usize).filter(|&class| class < CLASSES).ok_or(Refusal::NoMemory)
     }
 
@@ -63,15 +71,15 @@ impl<A: Arena> SegregatedStorage<A> {
     fn refill(&mut self, class: usize) -> Result<(), Refusal> {
         let span = self.span(class)?;
         let first = round_up(self.top, self.chunk).ok_or(Refusal::NoMemory)?;
-        let end = first.checked_add(span).filter(|&end| end <= self.word.max()).ok_or(Refusal::NoMemory)?;
-        let bytes = (end - self.align).checked_sub(self.arena.bytes()).expect("chunks lie above what was grown");
-        self.arena.grow(bytes).map_err(|_| Refusal::NoMemory)?;
+        let end = first.checked_add(span).filter(|&end| end <= Words::<A, WORD>::MAX).ok_or(Refusal::NoMemory)?;
+        let bytes = (end - self.align).checked_sub(self.words.arena.bytes()).expect("chunks lie above what was grown");
+        self.words.arena.grow(bytes).map_err(|_| Refusal::NoMemory)?;
         self.counters.extensions += 1;
         self.top = end;
-        self.put(first - self.word.bytes(), CHUNK_MARK | class as u64);
+        self.words.put(first - WORD, CHUNK_MARK | class as u64);
         for cell in (0..self.cells(class, span)).rev() {
             let at = first + (cell << class);
-            self.put(at, self.free[class]);
+            self.words.put(at, self.free[class]);
             self.free[class] = at;
         }
         Ok(())
@@ -89,7 +97,7 @@ impl<A: Arena> SegregatedStorage<A> {
             None if self.chunks().any(|(first, class)| first <= at && at < first + (1 << class)) => {
                 return Err(Refusal::InteriorPointer(payload));
             }
-            None => return Err(Refusal::Smashed(chunk - self.word.bytes())),
+            None => return Err(Refusal::Smashed(chunk - WORD)),
         };
         let offset = at - chunk;
         if offset >> class >= self.cells(class, self.span(class)?) {
@@ -110,7 +118,7 @@ impl<A: Arena> SegregatedStorage<A> {
 
     /// The class that the mark before a chunk names, if it is one.
     fn mark(&self, chunk: u64) -> Option<usize> {
-        let class = self.get(chunk - self.word.bytes()).checked_sub(CHUNK_MARK)? as usize;
+        let class = self.words.get(chunk - WORD).checked_sub(CHUNK_MARK)? as usize;
         (class < CLASSES).then_some(class)
     }
 
@@ -133,7 +141,7 @@ impl<A: Arena> SegregatedStorage<A> {
                 return Err(Refusal::Smashed(next));
             }
             cells.push(next);
-            next = self.get(next);
+            next = self.words.get(next);
         }
         Ok(cells)
     }
@@ -143,23 +151,9 @@ impl<A: Arena> SegregatedStorage<A> {
         let offset = at % self.chunk;
         at >= self.chunk && at < self.top && offset & ((1 << class) - 1) == 0 && self.mark(at - offset) == Some(class)
     }
-
-    fn get(&self, at: u64) -> u64 {
-        match self.word {
-            Word::Four => u64::from(self.arena.load32(at)),
-            Word::Eight => self.arena.load64(at),
-        }
-    }
-
-    fn put(&mut self, at: u64, value: u64) {
-        match self.word {
-            Word::Four => self.arena.store32(at, value as u32),
-            Word::Eight => self.arena.store64(at, value),
-        }
-    }
 }
 
-impl<A: Arena> Allocator<A> for SegregatedStorage<A> {
+impl<A: Arena, const WORD: u64> Allocator<A> for SegregatedStorage<A, WORD> {
     fn malloc(&mut self, bytes: u64) -> Result<Ptr, Refusal> {
         let class = self.class_for(bytes)?;
         if self.free[class] == 0 {
@@ -167,7 +161,7 @@ impl<A: Arena> Allocator<A> for SegregatedStorage<A> {
         }
         self.counters.searched += 1;
         let at = self.free[class];
-        let next = self.get(at);
+        let next = self.words.get(at);
         if next != 0 && !self.may_be_cell(next, class) {
             return Err(Refusal::Smashed(at));
         }
@@ -180,7 +174,7 @@ impl<A: Arena> Allocator<A> for SegregatedStorage<A> {
             return Ok(());
         }
         let class = self.class_of(at)?;
-        self.put(at.get(), self.free[class]);
+        self.words.put(at.get(), self.free[class]);
         self.free[class] = at.get();
         Ok(())
     }
@@ -250,10 +244,10 @@ impl<A: Arena> Allocator<A> for SegregatedStorage<A> {
     }
 
     fn arena(&self) -> &A {
-        &self.arena
+        &self.words.arena
     }
 
     fn arena_mut(&mut self) -> &mut A {
-        &mut self.arena
+        &mut self.words.arena
     }
 }

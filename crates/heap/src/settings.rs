@@ -1,5 +1,13 @@
 //! Which allocator, and its parameters, as data: `NAME[:param=value,...]`.
 
+use crate::buddy::Buddy;
+use crate::bump::Bump;
+use crate::explicit::Explicit;
+use crate::implicit::Implicit;
+use crate::no_footer::ImplicitNoFooter;
+use crate::segregated_fits::SegregatedFits;
+use crate::segregated_storage::SegregatedStorage;
+use crate::tagged::Tagged;
 use crate::*;
 use std::fmt;
 use std::str::FromStr;
@@ -199,7 +207,7 @@ impl Kind {
     /// The documented defaults: first fit, split always, coalesce at once (segregated fits: deferred, as GNU malloc),
     /// lists in LIFO order, a chunk of 4096 bytes, 8-byte alignment and 4-byte headers.
     pub fn spec(self) -> Spec {
-        let lean = matches!(self, Self::ImplicitNoFooter | Self::SegregatedFits);
+        let lean = matches!(self, Self::Bump | Self::ImplicitNoFooter | Self::SegregatedFits);
         let settings = Settings {
             fit: Fit::First,
             split: Split::Always,
@@ -222,15 +230,22 @@ impl Spec {
     /// # Errors
     /// `NoMemory` when the arena has no room for its first words.
     pub fn open<'a, A: Arena + 'a>(&self, arena: A) -> Result<Box<dyn Allocator<A> + 'a>, Refusal> {
+        match self.settings.header {
+            Word::Four => self.open_with::<A, 4>(arena),
+            Word::Eight => self.open_with::<A, 8>(arena),
+        }
+    }
+
+    fn open_with<'a, A: Arena + 'a, const WORD: u64>(&self, arena: A) -> Result<Box<dyn Allocator<A> + 'a>, Refusal> {
         let settings = self.settings;
         Ok(match self.kind {
-            Kind::Bump => Box::new(Bump::new(arena, settings)?),
-            Kind::Implicit => Box::new(implicit(arena, settings)?),
-            Kind::ImplicitNoFooter => Box::new(implicit_no_footer(arena, settings)?),
-            Kind::Explicit => Box::new(explicit(arena, settings)?),
-            Kind::SegregatedStorage => Box::new(SegregatedStorage::new(arena, settings)?),
-            Kind::SegregatedFits => Box::new(segregated_fits(arena, settings)?),
-            Kind::Buddy => Box::new(Buddy::new(arena, settings)?),
+            Kind::Bump => Box::new(Bump::<A, WORD>::new(arena, settings)?),
+            Kind::Implicit => Box::new(Tagged::<A, Implicit, WORD>::new(arena, settings)?),
+            Kind::ImplicitNoFooter => Box::new(ImplicitNoFooter::<A, WORD>::new(arena, settings)?),
+            Kind::Explicit => Box::new(Tagged::<A, Explicit, WORD>::new(arena, settings)?),
+            Kind::SegregatedStorage => Box::new(SegregatedStorage::<A, WORD>::new(arena, settings)?),
+            Kind::SegregatedFits => Box::new(Tagged::<A, SegregatedFits, WORD>::new(arena, settings)?),
+            Kind::Buddy => Box::new(Buddy::<A, WORD>::new(arena, settings)?),
         })
     }
 

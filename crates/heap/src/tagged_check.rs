@@ -1,20 +1,18 @@
 //! The invariants of a heap of tagged blocks.
 
-use crate::tagged::{Index, Tagged};
+use crate::tagged::{FreeBlocks, Sizes, Tagged};
 use crate::tags::Tag;
 use crate::*;
-use std::collections::BTreeMap;
 
-#[expect(private_bounds, reason = "the indexes are the three of this crate")]
-impl<A: Arena, I: Index<A>> Tagged<A, I> {
+impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
     /// 1. Blocks fill the heap from the first one to the epilogue, each of a size that can be.
     /// 2. A block that has a footer has the header's size in it; prologue and epilogue are as they were made.
     /// 3. Where headers keep it, the bit for the block before says what that block is.
     /// 4. No two neighbours are free, where coalescing is immediate.
-    /// 5. The index holds exactly the free blocks, and its quick lists exactly the resting ones.
+    /// 5. The lists hold exactly the free blocks, and the quick lists exactly the resting ones.
     pub(crate) fn check_tags(&self) -> Result<(), String> {
-        let tags = &self.tags;
-        let (mut free, mut resting) = (BTreeMap::new(), BTreeMap::new());
+        let tags = &self.blocks.tags;
+        let (mut free, mut resting) = (Sizes::new(), Sizes::new());
         self.check_ends()?;
         let mut at = tags.first;
         let mut before_allocated = true;
@@ -32,12 +30,12 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
         if tags.keeps_before() && tags.tag(tags.end).before_allocated != before_allocated {
             return Err("the epilogue says the wrong thing of the last block".into());
         }
-        self.index.check(tags, &free, &resting)
+        self.free.check(tags, &free, &resting)
     }
 
     fn check_block(&self, at: u64, tag: Tag, before_allocated: bool) -> Result<(), String> {
-        let tags = &self.tags;
-        let footer_at = at + tag.bytes - tags.word();
+        let tags = &self.blocks.tags;
+        let footer_at = at + tag.bytes - WORD;
         let has_footer = !tag.allocated || !tags.keeps_before();
         let footer = tags.tag(footer_at);
         if has_footer && (footer.bytes != tag.bytes || footer.allocated != tag.allocated) {
@@ -46,18 +44,17 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
         if tags.keeps_before() && tag.before_allocated != before_allocated {
             return Err(format!("block {at:#x}: the bit for the block before is wrong"));
         }
-        if !tag.allocated && !before_allocated && self.settings.coalesce == Coalesce::Immediate {
+        if !tag.allocated && !before_allocated && self.blocks.settings.coalesce == Coalesce::Immediate {
             return Err(format!("block {at:#x} and the one before are both free"));
         }
         Ok(())
     }
 
     fn check_ends(&self) -> Result<(), String> {
-        let tags = &self.tags;
+        let tags = &self.blocks.tags;
         if !tags.keeps_before() {
-            let word = tags.word();
-            let prologue = [tags.tag(tags.first - 2 * word), tags.tag(tags.first - word)];
-            if prologue.iter().any(|tag| tag.bytes != 2 * word || !tag.allocated) {
+            let prologue = [tags.tag(tags.first - 2 * WORD), tags.tag(tags.first - WORD)];
+            if prologue.iter().any(|tag| tag.bytes != 2 * WORD || !tag.allocated) {
                 return Err("the prologue was overwritten".into());
             }
         }
@@ -65,20 +62,9 @@ impl<A: Arena, I: Index<A>> Tagged<A, I> {
         if epilogue.bytes != 0 || !epilogue.allocated {
             return Err("the epilogue was overwritten".into());
         }
-        if tags.end + tags.word() > tags.arena.bytes() {
+        if tags.end + WORD > tags.words.arena.bytes() {
             return Err("the epilogue lies past the arena".into());
         }
         Ok(())
-    }
-}
-
-/// Compares what an index holds with what the walk found.
-pub(crate) fn same_blocks(what: &str, held: &BTreeMap<u64, u64>, walked: &BTreeMap<u64, u64>) -> Result<(), String> {
-    let lost = walked.iter().find(|(at, bytes)| held.get(at) != Some(bytes));
-    let extra = held.iter().find(|(at, bytes)| walked.get(at) != Some(bytes));
-    match (lost, extra) {
-        (Some((at, _)), _) => Err(format!("block {at:#x} is {what} and in no list of them")),
-        (None, Some((at, _))) => Err(format!("block {at:#x} is in a list and not {what}")),
-        (None, None) => Ok(()),
     }
 }

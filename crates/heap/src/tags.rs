@@ -12,6 +12,7 @@
 //! that it was freed and rests in a quick list.
 
 use crate::allocator::round_up;
+use crate::words::Words;
 use crate::{Arena, Footers, Refusal, Settings, Word};
 
 /// Bit 0: allocated.
@@ -83,6 +84,23 @@ impl Shape {
     }
 }
 
+/// A free block, in a list or on its way between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Free {
+    /// Where it begins.
+    pub at: u64,
+    /// Its size with its tags.
+    pub bytes: u64,
+}
+
+impl Free {
+    /// Where the next block begins.
+    #[inline(always)]
+    pub const fn end(&self) -> u64 {
+        self.at + self.bytes
+    }
+}
+
 /// An arena read and written as tagged blocks between a prologue and an epilogue.
 ///
 /// ```text
@@ -91,29 +109,33 @@ impl Shape {
 /// ```
 /// The prologue is an allocated block without a payload, so that the first block has a neighbour; without footers in
 /// allocated blocks the first header's bit does that, and there is none. The epilogue is a header of size 0.
-pub(crate) struct Tags<A> {
-    pub arena: A,
+pub(crate) struct Tags<A, const WORD: u64> {
+    pub words: Words<A, WORD>,
     pub shape: Shape,
     /// Where the first block begins.
     pub first: u64,
     /// Where the epilogue is.
     pub end: u64,
+    /// The low bits of a tag that are flags.
+    flags: u64,
 }
 
-impl<A: Arena> Tags<A> {
-    pub fn new(mut arena: A, settings: &Settings, footers: Footers, links: u64) -> Result<Self, Refusal> {
-        let shape = Shape::new(settings.header, settings.align, footers, links);
-        let word = shape.word.bytes();
-        let prologue = if footers == Footers::All { 2 * word } else { 0 };
-        let first = round_up(prologue + word, shape.align).expect("a few words") - word;
-        if arena.bytes() == 0 {
-            arena.grow(first + word).map_err(|_| Refusal::NoMemory)?;
-        }
-        let mut tags = Self { arena, shape, first, end: first };
-        if footers == Footers::All {
+impl<A: Arena, const WORD: u64> Tags<A, WORD> {
+    /// Prologue and epilogue, and no blocks between them yet.
+    ///
+    /// # Errors
+    /// `NoMemory` when the arena has no room for them.
+    pub fn new(arena: A, settings: &Settings, links: u64) -> Result<Self, Refusal> {
+        let shape = Shape::new(settings.header, settings.align, settings.footers, links);
+        let mut words = Words { arena };
+        let prologue = if shape.footers == Footers::All { 2 * WORD } else { 0 };
+        let first = round_up(prologue + WORD, shape.align).expect("a few words") - WORD;
+        words.arena.grow(first + WORD).map_err(|_| Refusal::NoMemory)?;
+        let mut tags = Self { words, shape, first, end: first, flags: if shape.align == 4 { 3 } else { 7 } };
+        if shape.footers == Footers::All {
             let tag = Tag { bytes: prologue, allocated: true, before_allocated: false, quick: false };
-            tags.put(first - 2 * word, tag.encode());
-            tags.put(first - word, tag.encode());
+            tags.put(first - 2 * WORD, tag.encode());
+            tags.put(first - WORD, tag.encode());
         }
         let before_allocated = tags.keeps_before();
         tags.put(first, Tag { bytes: 0, allocated: true, before_allocated, quick: false }.encode());
@@ -126,38 +148,25 @@ impl<A: Arena> Tags<A> {
         self.shape.footers == Footers::Free
     }
 
-    #[inline]
-    pub fn word(&self) -> u64 {
-        self.shape.word.bytes()
-    }
-
-    /// A word of the allocator's own: a tag or a link.
     #[inline(always)]
     pub fn get(&self, at: u64) -> u64 {
-        match self.shape.word {
-            Word::Four => u64::from(self.arena.load32(at)),
-            Word::Eight => self.arena.load64(at),
-        }
+        self.words.get(at)
     }
 
     #[inline(always)]
     pub fn put(&mut self, at: u64, value: u64) {
-        match self.shape.word {
-            Word::Four => self.arena.store32(at, value as u32),
-            Word::Eight => self.arena.store64(at, value),
-        }
+        self.words.put(at, value);
     }
 
     /// Decodes the word at `at`, whatever it is.
     #[inline(always)]
     pub fn tag(&self, at: u64) -> Tag {
         let word = self.get(at);
-        let flags = if self.shape.align == 4 { 3 } else { 7 };
         Tag {
-            bytes: word & !flags,
+            bytes: word & !self.flags,
             allocated: word & ALLOCATED != 0,
             before_allocated: word & BEFORE_ALLOCATED != 0,
-            quick: word & QUICK & flags != 0,
+            quick: word & QUICK & self.flags != 0,
         }
     }
 
@@ -180,7 +189,7 @@ impl<A: Arena> Tags<A> {
     }
 
     /// Writes the tags of an allocated block, and tells the block after it.
-    #[inline]
+    #[inline(always)]
     pub fn set_allocated(&mut self, at: u64, bytes: u64, before_allocated: bool) {
         let before_allocated = before_allocated && self.keeps_before();
         let tag = Tag { bytes, allocated: true, before_allocated, quick: false }.encode();
@@ -188,20 +197,42 @@ impl<A: Arena> Tags<A> {
         if self.keeps_before() {
             self.tell_after(at + bytes, true);
         } else {
-            self.put(at + bytes - self.word(), tag);
+            self.put(at + bytes - WORD, tag);
         }
     }
 
     /// Writes the tags of a free block, and tells the block after it.
-    #[inline]
-    pub fn set_free(&mut self, at: u64, bytes: u64, before_allocated: bool) {
+    #[inline(always)]
+    pub fn set_free(&mut self, free: Free, before_allocated: bool) {
         let before_allocated = before_allocated && self.keeps_before();
-        let tag = Tag { bytes, allocated: false, before_allocated, quick: false }.encode();
-        self.put(at, tag);
-        self.put(at + bytes - self.word(), tag);
+        let tag = Tag { bytes: free.bytes, allocated: false, before_allocated, quick: false }.encode();
+        self.put(free.at, tag);
+        self.put(free.end() - WORD, tag);
         if self.keeps_before() {
-            self.tell_after(at + bytes, false);
+            self.tell_after(free.end(), false);
         }
+    }
+
+    /// Marks an allocated block as resting.
+    #[inline(always)]
+    pub fn set_resting(&mut self, at: u64) {
+        self.put(at, self.get(at) | QUICK);
+    }
+
+    /// Allocates a resting block again, if there is one of exactly `bytes` bytes at `at`.
+    #[inline(always)]
+    pub fn wake(&mut self, at: u64, bytes: u64) -> Result<(), Refusal> {
+        let rests = |word: u64| word & !BEFORE_ALLOCATED == bytes | ALLOCATED | QUICK;
+        if !self.is_place(at) || !rests(self.get(at)) {
+            return Err(Refusal::Smashed(at));
+        }
+        self.put(at, self.get(at) & !QUICK);
+        Ok(())
+    }
+
+    /// How many blocks there are at most: a walk that sees more goes in a circle.
+    pub fn most_blocks(&self) -> u64 {
+        (self.end - self.first) / self.shape.min_block
     }
 
     /// Tells the block at `after` what the one before it is.
@@ -214,41 +245,43 @@ impl<A: Arena> Tags<A> {
         }
     }
 
-    /// The free block that ends where `at` begins, if there is one.
-    #[inline]
-    pub fn free_before(&self, at: u64, tag: Tag) -> Result<Option<(u64, u64)>, Refusal> {
+    /// The free block that ends where `at` begins, if there is one; `tag` is the header at `at`.
+    #[inline(always)]
+    pub fn free_before(&self, at: u64, tag: Tag) -> Result<Option<Free>, Refusal> {
         let before_free = if self.keeps_before() { !tag.before_allocated } else { at > self.first };
         if !before_free {
             return Ok(None);
         }
-        let footer = self.tag(at - self.word());
+        let footer = self.tag(at - WORD);
         if footer.allocated && !self.keeps_before() {
             return Ok(None);
         }
-        let smashed = Refusal::Smashed(at - self.word());
+        let smashed = Refusal::Smashed(at - WORD);
         let before = at.checked_sub(footer.bytes).filter(|&before| self.is_place(before)).ok_or(smashed)?;
         let header = self.block(before)?;
-        if header.allocated || header.bytes != footer.bytes { Err(smashed) } else { Ok(Some((before, header.bytes))) }
+        let agrees = !header.allocated && header.bytes == footer.bytes;
+        if agrees { Ok(Some(Free { at: before, bytes: header.bytes })) } else { Err(smashed) }
     }
 
     /// The free block that begins at `after`, if there is one.
-    #[inline]
-    pub fn free_after(&self, after: u64) -> Result<Option<u64>, Refusal> {
+    #[inline(always)]
+    pub fn free_after(&self, after: u64) -> Result<Option<Free>, Refusal> {
         if after == self.end {
             return Ok(None);
         }
         let tag = self.block(after)?;
-        Ok((!tag.allocated).then_some(tag.bytes))
+        Ok((!tag.allocated).then_some(Free { at: after, bytes: tag.bytes }))
     }
 
-    /// Grows the heap by a block of `bytes` bytes, and moves the epilogue behind it. The caller tags the block.
-    pub fn extend(&mut self, bytes: u64) -> Result<(u64, bool), Refusal> {
-        let end = self.end.checked_add(bytes).filter(|&end| end <= self.shape.word.max()).ok_or(Refusal::NoMemory)?;
-        self.arena.grow(bytes).map_err(|_| Refusal::NoMemory)?;
+    /// Grows the heap by a block of `bytes` bytes, and moves the epilogue behind it. The caller tags the block; the second
+    /// value is whether the block before it is allocated.
+    pub fn extend(&mut self, bytes: u64) -> Result<(Free, bool), Refusal> {
+        let end = self.end.checked_add(bytes).filter(|&end| end <= Words::<A, WORD>::MAX).ok_or(Refusal::NoMemory)?;
+        self.words.arena.grow(bytes).map_err(|_| Refusal::NoMemory)?;
         let (at, before_allocated) = (self.end, self.tag(self.end).before_allocated);
         self.end = end;
         self.put(end, Tag { bytes: 0, allocated: true, before_allocated: false, quick: false }.encode());
-        Ok((at, before_allocated))
+        Ok((Free { at, bytes }, before_allocated))
     }
 }
 

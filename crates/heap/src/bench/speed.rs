@@ -1,6 +1,6 @@
 //! Where the time goes: the same operations on an allocator of ours and on the system's, payloads untouched.
 
-use crate::{Allocator, ByteArena, Op, Ptr, Refusal, Spec, Trace};
+use crate::{Allocator, ByteArena, Op, Ptr, Quad, Refusal, Spec, Trace};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -25,27 +25,49 @@ impl Speed {
     }
 }
 
-/// Times an allocator on a trace, `repeats` times after a replay that touches the memory first, as the system's was
-/// touched.
+/// Times allocators and the system's malloc on a trace: `repeats` rounds, in each of which everyone replays it once, so
+/// that what else the machine does falls on all alike. A round before them touches the memory.
 ///
-/// # Errors
-/// The first refusal.
-pub fn time_heap(spec: &Spec, trace: &Trace, limit: u64, repeats: usize) -> Result<Speed, Refusal> {
-    let mut times = Vec::new();
+/// Payloads are not touched, but where `realloc` moves one. Our heaps begin empty in each round, in memory that the last
+/// one left; the system's is as the last one left it.
+pub fn race(specs: &[Spec], trace: &Trace, limit: u64, repeats: usize) -> (Speed, Vec<Result<Speed, Refusal>>) {
+    let mut memory = ByteArena::reserve(limit);
     let mut slots = vec![Ptr::NULL; trace.ids as usize];
-    let mut arena = ByteArena::new(limit);
-    for _ in 0..=repeats {
-        arena.reset();
-        let mut heap = spec.open(&mut arena)?;
-        let start = Instant::now();
-        replay(heap.as_mut(), trace, &mut slots)?;
-        times.push(start.elapsed());
+    let mut system = Vec::new();
+    let mut ours: Vec<Result<Vec<Duration>, Refusal>> = vec![Ok(Vec::new()); specs.len()];
+    for round in 0..=repeats {
+        let keep = |times: &mut Vec<Duration>, time| {
+            if round > 0 {
+                times.push(time)
+            }
+        };
+        keep(&mut system, time_system(trace));
+        for (spec, times) in specs.iter().zip(&mut ours) {
+            let Ok(so_far) = times else { continue };
+            match time_heap(spec, trace, &mut memory, &mut slots) {
+                Ok(time) => keep(so_far, time),
+                Err(refusal) => *times = Err(refusal),
+            }
+        }
     }
-    times.remove(0);
-    Ok(Speed::of(trace, times))
+    let speed = |times| Speed::of(trace, times);
+    (speed(system), ours.into_iter().map(|times| times.map(speed)).collect())
 }
 
-fn replay(heap: &mut dyn Allocator<&mut ByteArena>, trace: &Trace, slots: &mut [Ptr]) -> Result<(), Refusal> {
+/// Now, just after a pause: the scheduler then gives a whole time slice, and others interrupt what follows less.
+fn fresh_slice() -> Instant {
+    std::thread::sleep(Duration::from_micros(100));
+    Instant::now()
+}
+
+fn time_heap(spec: &Spec, trace: &Trace, memory: &mut [Quad], slots: &mut [Ptr]) -> Result<Duration, Refusal> {
+    let mut heap = spec.open(ByteArena::over(memory))?;
+    let start = fresh_slice();
+    replay(heap.as_mut(), trace, slots)?;
+    Ok(start.elapsed())
+}
+
+fn replay(heap: &mut dyn Allocator<ByteArena<&mut [Quad]>>, trace: &Trace, slots: &mut [Ptr]) -> Result<(), Refusal> {
     for op in &trace.ops {
         match *op {
             Op::Malloc { id, bytes } => slots[id as usize] = heap.malloc(bytes)?,
@@ -58,30 +80,25 @@ fn replay(heap: &mut dyn Allocator<&mut ByteArena>, trace: &Trace, slots: &mut [
     Ok(())
 }
 
-/// Times the system's `malloc` on a trace: Rust's `Vec<u8>` is exactly one `malloc`, `calloc`, `realloc` or `free` a
-/// call. Aligned allocations are plain ones of the size and the alignment together.
-pub fn system_speed(trace: &Trace, repeats: usize) -> Speed {
-    let mut times = Vec::new();
-    for _ in 0..=repeats {
-        let mut slots: Vec<Vec<u8>> = vec![Vec::new(); trace.ids as usize];
-        let start = Instant::now();
-        for op in &trace.ops {
-            let slot = &mut slots[op.id() as usize];
-            match *op {
-                Op::Malloc { bytes, .. } => *slot = Vec::with_capacity(bytes.max(1) as usize),
-                Op::Calloc { bytes, .. } => *slot = vec![0; bytes.max(1) as usize],
-                Op::Aligned { alignment, bytes, .. } => *slot = Vec::with_capacity((bytes + alignment) as usize),
-                Op::Realloc { bytes, .. } if bytes as usize > slot.capacity() => {
-                    slot.clear();
-                    slot.reserve_exact(bytes as usize);
-                }
-                Op::Realloc { bytes, .. } => slot.shrink_to(bytes as usize),
-                Op::Free { .. } => *slot = Vec::new(),
+/// The system's `malloc`: Rust's `Vec<u8>` is exactly one `malloc`, `calloc`, `realloc` or `free` a call. Aligned
+/// allocations are plain ones of the size and the alignment together.
+fn time_system(trace: &Trace) -> Duration {
+    let mut slots: Vec<Vec<u8>> = vec![Vec::new(); trace.ids as usize];
+    let start = fresh_slice();
+    for op in &trace.ops {
+        let slot = &mut slots[op.id() as usize];
+        match *op {
+            Op::Malloc { bytes, .. } => *slot = Vec::with_capacity(bytes.max(1) as usize),
+            Op::Calloc { bytes, .. } => *slot = vec![0; bytes.max(1) as usize],
+            Op::Aligned { alignment, bytes, .. } => *slot = Vec::with_capacity((bytes + alignment) as usize),
+            Op::Realloc { bytes, .. } if bytes as usize > slot.capacity() => {
+                slot.clear();
+                slot.reserve_exact(bytes as usize);
             }
-            black_box(slot);
+            Op::Realloc { bytes, .. } => slot.shrink_to(bytes as usize),
+            Op::Free { .. } => *slot = Vec::new(),
         }
-        times.push(start.elapsed());
+        black_box(slot);
     }
-    times.remove(0);
-    Speed::of(trace, times)
+    start.elapsed()
 }

@@ -25,9 +25,10 @@ pub use leaks::{Reach, leaks};
 pub use map::{BlockMap, Contents};
 pub use reach::{Graph, Pointers, Root, reachable};
 
-use crate::segregated_fits::Bins;
-use crate::tagged::Index;
-use crate::tags::{Tag, Tags};
+use crate::bins::Bins;
+use crate::explicit::same_blocks;
+use crate::tagged::Sizes;
+use crate::tags::{Free, Tag, Tags};
 use crate::*;
 use runs::Run;
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ pub struct Collections {
 
 /// A heap that finds out by itself what is no longer used.
 pub struct Collector<A> {
-    tags: Tags<A>,
+    tags: Tags<A, 8>,
     bins: Bins,
     map: BlockMap,
     marks: Bits,
@@ -91,7 +92,7 @@ impl<A: Arena> Collector<A> {
     pub fn new(arena: A, policy: Policy) -> Result<Self, Refusal> {
         let mut settings = Kind::SegregatedFits.spec().settings;
         (settings.header, settings.align) = (Word::Eight, map::UNIT);
-        let tags = Tags::new(arena, &settings, Footers::Free, 2)?;
+        let tags = Tags::new(arena, &settings, 2)?;
         let (first, bins) = (tags.first, Bins::new(&settings));
         Ok(Self {
             tags,
@@ -126,7 +127,7 @@ impl<A: Arena> Collector<A> {
             return self.malloc_slowly(need, contents, roots);
         }
         self.run.at = at + need;
-        self.tags.arena.store64(at, tag(need));
+        self.tags.words.arena.store64(at, tag(need));
         self.map.insert_small(at, contents);
         Ok(Ptr::new(at + HEADER))
     }
@@ -172,18 +173,18 @@ impl<A: Arena> Collector<A> {
 
     /// The memory.
     pub fn arena(&self) -> &A {
-        &self.tags.arena
+        &self.tags.words.arena
     }
 
     /// The memory, to store payloads to.
     #[inline(always)]
     pub fn arena_mut(&mut self) -> &mut A {
-        &mut self.tags.arena
+        &mut self.tags.words.arena
     }
 
     fn graph(&self, pointers: Pointers) -> Graph<'_, A> {
         Graph {
-            arena: &self.tags.arena,
+            arena: &self.tags.words.arena,
             map: &self.map,
             base: self.policy.base,
             header_bytes: HEADER,
@@ -197,7 +198,7 @@ impl<A: Arena> Collector<A> {
     /// # Errors
     /// One sentence that says what is broken.
     pub fn check(&self) -> Result<(), String> {
-        let mut free = BTreeMap::new();
+        let mut free = Sizes::new();
         let mut at = self.tags.first;
         let mut before_allocated = true;
         while at < self.sweep_from {
@@ -224,7 +225,7 @@ impl<A: Arena> Collector<A> {
             before_allocated = block.allocated;
             at += block.bytes;
         }
-        self.bins.check(&self.tags, &free, &BTreeMap::new())
+        same_blocks("free", &self.bins.held(&self.tags)?, &free)
     }
 }
 

@@ -57,7 +57,7 @@ impl<A: Arena> Collector<A> {
         let bytes = if rest < MIN_BLOCK { end - at } else { need };
         let zero_to = (at + bytes.max(ZERO_BYTES)).min(end);
         if zero_to > zeroed {
-            self.tags.arena.fill(zeroed, zero_to - zeroed, 0);
+            self.tags.words.arena.fill(zeroed, zero_to - zeroed, 0);
             self.run.zeroed = zero_to;
         }
         self.map.insert(at, bytes, contents);
@@ -73,27 +73,27 @@ impl<A: Arena> Collector<A> {
     fn find_run(&mut self, need: u64) -> Result<bool, Refusal> {
         self.retire_run();
         Ok(need >= LARGE_BYTES && self.take_from_bins(need)?
-            || self.sweep_for(need)?
+            || self.sweep_for(need)
             || self.take_from_bins(need)?
-            || self.grow(need) && self.sweep_for(need)?)
+            || self.grow(need) && self.sweep_for(need))
     }
 
     /// Sweeps until there is a run of `need` bytes. A last gap that is too small waits for the heap to grow.
-    fn sweep_for(&mut self, need: u64) -> Result<bool, Refusal> {
+    fn sweep_for(&mut self, need: u64) -> bool {
         while let Some((at, end)) = self.next_gap() {
             if end - at < need && end == self.tags.end {
                 self.sweep_from = at;
-                return Ok(false);
+                return false;
             }
             self.sweep_from = end;
             self.map.remove_all(at, end);
             if end - at >= need {
                 self.run = Run::new(at, end);
-                return Ok(true);
+                return true;
             }
-            self.put_back(at, end)?;
+            self.put_back(at, end);
         }
-        Ok(false)
+        false
     }
 
     /// What lies between two survivors, from where the sweep stands on.
@@ -107,10 +107,10 @@ impl<A: Arena> Collector<A> {
     }
 
     fn take_from_bins(&mut self, need: u64) -> Result<bool, Refusal> {
-        let Some((at, bytes)) = self.bins.find(&self.tags, need, &mut self.counters)? else { return Ok(false) };
-        self.bins.remove(&mut self.tags, at, bytes)?;
-        self.map.remove_all(at, at + bytes);
-        self.run = Run::new(at, at + bytes);
+        let Some(free) = self.bins.find(&self.tags, need, &mut self.counters)? else { return Ok(false) };
+        self.bins.remove(&mut self.tags, free)?;
+        self.map.remove_all(free.at, free.end());
+        self.run = Run::new(free.at, free.end());
         Ok(true)
     }
 
@@ -129,10 +129,11 @@ impl<A: Arena> Collector<A> {
     }
 
     /// Makes a free block of a gap and bins it.
-    fn put_back(&mut self, at: u64, end: u64) -> Result<(), Refusal> {
+    fn put_back(&mut self, at: u64, end: u64) {
         self.map.insert_free(at, end - at);
-        self.tags.set_free(at, end - at, true);
-        self.bins.insert(&mut self.tags, at, end - at)
+        let free = Free { at, bytes: end - at };
+        self.tags.set_free(free, true);
+        self.bins.insert(&mut self.tags, free);
     }
 
     /// Gives back what is left of the run: to the sweep if that stands at its end, or else to the bins.
@@ -146,7 +147,7 @@ impl<A: Arena> Collector<A> {
             self.map.insert_free(at, end - at);
             self.sweep_from = at;
         } else {
-            self.put_back(at, end).expect("inserting into a bin follows no link");
+            self.put_back(at, end);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The rows of a comparison: each allocator on each trace, and the system's malloc beside them.
 
 use super::Options;
-use heap::bench::{Measured, measure, performance_index, system_speed, time_heap};
+use heap::bench::{Measured, measure, performance_index, race};
 use heap::{Spec, Trace, Weight};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,21 +36,53 @@ pub fn rows(options: &Options, traces: &[Trace]) -> Vec<Row> {
     let mut measured = measure_all(options, &pairs).into_iter();
     let mut rows = Vec::new();
     for trace in traces {
-        let system = system_speed(trace, usize::from(options.repeats)).ops_per_second();
-        rows.push(Row {
-            allocator: SYSTEM.into(),
+        let measured: Vec<_> = specs.iter().zip(measured.by_ref()).collect();
+        rows.extend(rows_of(options, trace, measured));
+    }
+    rows
+}
+
+/// The rows of one trace: the system's malloc first.
+fn rows_of(options: &Options, trace: &Trace, measured: Vec<(&Spec, Result<Measured, String>)>) -> Vec<Row> {
+    let is_timed = |measured: &Result<Measured, String>| measured.as_ref().is_ok_and(|m| !is_slow(m, trace));
+    let timed: Vec<_> = measured.iter().filter(|(_, measured)| is_timed(measured)).collect();
+    let specs: Vec<Spec> = timed.iter().map(|(spec, _)| **spec).collect();
+    let largest = timed.iter().filter_map(|(_, measured)| measured.as_ref().ok()).map(|m| m.heap_bytes).max();
+    let limit = (largest.unwrap_or(0) + (1 << 16)).min(options.limit());
+    let (system, speeds) = race(&specs, trace, limit, usize::from(options.repeats));
+    let system = system.ops_per_second();
+    let mut speeds = speeds.into_iter();
+    let row = |allocator: String, speed: Result<f64, String>, measured: Option<Measured>| {
+        let ops_per_second = speed.as_ref().copied().unwrap_or(0.0);
+        Row {
+            allocator,
             trace: trace.name.clone(),
             weight: trace.weight,
             ops: trace.ops.len(),
-            ops_per_second: system,
-            relative: 1.0,
-            measured: None,
-            failed: None,
-        });
-        let of_trace = specs.iter().zip(measured.by_ref());
-        rows.extend(of_trace.map(|(spec, measured)| row(options, spec, trace, system, measured)));
+            ops_per_second,
+            relative: ops_per_second / system,
+            failed: speed.err(),
+            measured,
+        }
+    };
+    let mut rows = vec![row(SYSTEM.into(), Ok(system), None)];
+    for (spec, measured) in measured {
+        let speed = match &measured {
+            Err(failed) => Err(failed.clone()),
+            Ok(measured) if is_slow(measured, trace) => Ok(trace.ops.len() as f64 / measured.elapsed.as_secs_f64()),
+            Ok(_) => {
+                let speed = speeds.next().expect("each spec that is not slow was timed");
+                speed.map(|speed| speed.ops_per_second()).map_err(|refusal| refusal.to_string())
+            }
+        };
+        rows.push(row(spec.to_string(), speed, measured.ok()));
     }
     rows
+}
+
+/// Whether the replay that counted has timed it too.
+fn is_slow(measured: &Measured, trace: &Trace) -> bool {
+    measured.counters.searched > SLOW_SEARCH * trace.ops.len() as u64
 }
 
 fn measure_all(options: &Options, pairs: &[(&Trace, &Spec)]) -> Vec<Result<Measured, String>> {
@@ -72,28 +104,6 @@ fn measure_all(options: &Options, pairs: &[(&Trace, &Spec)]) -> Vec<Result<Measu
     let mut done = done.into_inner().expect("measuring does not panic");
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, measured)| measured).collect()
-}
-
-fn row(options: &Options, spec: &Spec, trace: &Trace, system: f64, measured: Result<Measured, String>) -> Row {
-    let speed = measured.as_ref().map_err(Clone::clone).and_then(|measured| {
-        if measured.counters.searched > SLOW_SEARCH * trace.ops.len() as u64 {
-            return Ok(trace.ops.len() as f64 / measured.elapsed.as_secs_f64());
-        }
-        let limit = (measured.heap_bytes + (1 << 16)).min(options.limit());
-        let speed = time_heap(spec, trace, limit, usize::from(options.repeats));
-        speed.map(|speed| speed.ops_per_second()).map_err(|refusal| refusal.to_string())
-    });
-    let ops_per_second = speed.as_ref().copied().unwrap_or(0.0);
-    Row {
-        allocator: spec.to_string(),
-        trace: trace.name.clone(),
-        weight: trace.weight,
-        ops: trace.ops.len(),
-        ops_per_second,
-        relative: ops_per_second / system,
-        failed: speed.err(),
-        measured: measured.ok(),
-    }
 }
 
 /// The means of an allocator over all traces, as the lab scores it.

@@ -1,0 +1,180 @@
+//! Bins of free blocks by size, and a bitmap that says which of them hold any.
+//!
+//! ```text
+//!   small bins   16, 24, 32, ...          one exact size each, below 1024 bytes
+//!   large bins   1024, 1280, 1536, ...    four to each power of two
+//!   bitmap       1 0 0 1 1 0 ...          which bins are not empty
+//! ```
+
+use crate::list::List;
+use crate::tagged::Sizes;
+use crate::tags::{Free, Tags};
+use crate::{Arena, Counters, Fit, Refusal, Settings};
+
+/// Blocks from this size on share bins.
+const LARGE_BYTES: u64 = 1024;
+/// Bins of exact sizes: one for each multiple of 4 below `LARGE_BYTES`, the finest alignment.
+const SMALL_BINS: usize = 256;
+/// Four bins for each power of two from `LARGE_BYTES` on.
+const BINS: usize = SMALL_BINS + 54 * 4;
+const MAP_WORDS: usize = BINS.div_ceil(64);
+/// How many blocks of a shared bin a first fit looks at.
+const PATIENCE: u64 = 8;
+
+/// The bins. They are of fixed size and lie beside the arena, as `main_arena` does in glibc.
+pub(crate) struct Bins {
+    fit: Fit,
+    unit_bits: u32,
+    lists: [List; BINS],
+    filled: [u64; MAP_WORDS],
+}
+
+impl Bins {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            fit: settings.fit,
+            unit_bits: settings.align.trailing_zeros(),
+            lists: [List::default(); BINS],
+            filled: [0; MAP_WORDS],
+        }
+    }
+
+    /// Forgets every block.
+    pub fn clear(&mut self) {
+        self.lists.fill(List::default());
+        self.filled.fill(0);
+    }
+
+    /// Puts a block in front of its bin.
+    #[inline(always)]
+    pub fn insert<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, free: Free) {
+        let bin = self.bin_of(free.bytes);
+        self.lists[bin].push(tags, free.at);
+        self.filled[bin / 64] |= 1 << (bin % 64);
+    }
+
+    /// Takes a block out of its bin.
+    #[inline(always)]
+    pub fn remove<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, free: Free) -> Result<(), Refusal> {
+        let bin = self.bin_of(free.bytes);
+        self.lists[bin].unlink(tags, free.at)?;
+        if self.lists[bin].is_empty() {
+            self.filled[bin / 64] &= !(1 << (bin % 64));
+        }
+        Ok(())
+    }
+
+    /// Whether a block of the one size is in the same bin as one of the other.
+    #[inline(always)]
+    pub fn share(&self, one: u64, other: u64) -> bool {
+        self.bin_of(one) == self.bin_of(other)
+    }
+
+    /// A block of exactly the size that is asked for, if its size has a bin of its own.
+    #[inline(always)]
+    pub fn exact<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, need: u64) -> Result<Option<Free>, Refusal> {
+        if need >= LARGE_BYTES {
+            return Ok(None);
+        }
+        let head = self.lists[self.bin_of(need)].first(tags)?;
+        head.map(|at| self.sound(tags, at, need)).transpose()
+    }
+
+    /// A block that is large enough: the first or the smallest of some in its own bin, or else of the next bin that is not
+    /// empty, where all are.
+    #[inline(never)]
+    pub fn find<A: Arena, const WORD: u64>(
+        &self,
+        tags: &Tags<A, WORD>,
+        need: u64,
+        counters: &mut Counters,
+    ) -> Result<Option<Free>, Refusal> {
+        let own = self.bin_of(need);
+        let found = if need < LARGE_BYTES { self.exact(tags, need)? } else { self.search(tags, own, need, counters)? };
+        if found.is_some() {
+            return Ok(found);
+        }
+        match self.filled_from(own + 1) {
+            Some(bin) => self.search(tags, bin, need, counters),
+            None => Ok(None),
+        }
+    }
+
+    /// The first or the smallest block of a bin that fits.
+    #[inline(always)]
+    fn search<A: Arena, const WORD: u64>(
+        &self,
+        tags: &Tags<A, WORD>,
+        bin: usize,
+        need: u64,
+        counters: &mut Counters,
+    ) -> Result<Option<Free>, Refusal> {
+        let list = &self.lists[bin];
+        let mut left = if self.fit == Fit::Best { tags.most_blocks() } else { PATIENCE };
+        let mut best: Option<Free> = None;
+        let mut next = list.first(tags)?;
+        while let Some(at) = next
+            && left > 0
+        {
+            left -= 1;
+            counters.searched += 1;
+            let bytes = tags.block(at)?.bytes;
+            if bytes >= need && best.is_none_or(|best| bytes < best.bytes) {
+                best = Some(Free { at, bytes });
+                if bytes == need || self.fit != Fit::Best || bin < SMALL_BINS {
+                    break;
+                }
+            }
+            next = list.next(tags, at)?;
+        }
+        Ok(best)
+    }
+
+    /// The bin of a size.
+    #[inline(always)]
+    fn bin_of(&self, bytes: u64) -> usize {
+        if bytes < LARGE_BYTES {
+            return (bytes >> self.unit_bits) as usize;
+        }
+        let power = bytes.ilog2();
+        let quarter = (bytes >> (power - 2)) as usize & 3;
+        SMALL_BINS + (power - LARGE_BYTES.ilog2()) as usize * 4 + quarter
+    }
+
+    /// The first bin from `from` on that holds a block.
+    #[inline(always)]
+    fn filled_from(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.filled.get(word)? & (u64::MAX << (from % 64));
+        while bits == 0 {
+            word += 1;
+            bits = *self.filled.get(word)?;
+        }
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+
+    fn sound<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, at: u64, bytes: u64) -> Result<Free, Refusal> {
+        if tags.tag(at).bytes == bytes { Ok(Free { at, bytes }) } else { Err(Refusal::Smashed(at)) }
+    }
+
+    /// Every block, by address.
+    ///
+    /// # Errors
+    /// One sentence, where a bin or its bit is wrong.
+    pub fn held<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> Result<Sizes, String> {
+        let mut held = Sizes::new();
+        for (bin, list) in self.lists.iter().enumerate() {
+            let marked = self.filled[bin / 64] >> (bin % 64) & 1 == 1;
+            if marked == list.is_empty() {
+                return Err(format!("bin {bin}: its bit in the map is wrong"));
+            }
+            for Free { at, bytes } in list.held(tags)? {
+                if self.bin_of(bytes) != bin {
+                    return Err(format!("block {at:#x} of {bytes} bytes is in bin {bin}"));
+                }
+                held.insert(at, bytes);
+            }
+        }
+        Ok(held)
+    }
+}
