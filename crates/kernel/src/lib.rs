@@ -24,5 +24,5 @@ pub use errno::Errno;
 pub use exec::{Image, LoadError};
 pub use kernel::{Kernel, KernelConfig, ProcessSummary, Processor, TaskEvent};
 pub use outcome::{Core, Dying, Files, HostCall, Outcome, Spawn, Trap, Wait};
-pub use outside::ProcessMaps;
+pub use outside::{Identity, ProcessMaps};
 pub use task::{Pid, Status, Tid};

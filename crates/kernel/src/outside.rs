@@ -2,8 +2,11 @@
 
 use crate::kernel::Kernel;
 use crate::signal::SigInfo;
-use crate::task::Pid;
+use crate::task::{Pid, Tid};
 use trace::Kinds;
+
+/// The value of PR_SET_DUMPABLE with which a process leaves core files.
+const DUMPABLE: u64 = 1;
 
 /// The address space of a process that runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,7 +19,35 @@ pub struct ProcessMaps {
     pub maps: String,
 }
 
+/// The numbers of a process that others know it by.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Identity {
+    /// Its parent.
+    pub parent: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its session.
+    pub session: u32,
+}
+
 impl Kernel {
+    /// Whom a task's process belongs to.
+    pub fn identity_of(&self, tid: Tid) -> Identity {
+        let process = self.process_of_ref(tid);
+        Identity { parent: process.parent, group: process.group, session: process.session }
+    }
+
+    /// The number of the system call that a task is in, if it is in one.
+    pub fn call_of(&self, tid: Tid) -> Option<u64> {
+        self.tasks.get(&tid)?.call.as_ref().map(|call| call.nr)
+    }
+
+    /// Whether a process may leave a core file, as far as prctl(PR_SET_DUMPABLE) and RLIMIT_CORE go; how long it may be.
+    pub fn core_limit(&self, tid: Tid) -> Option<u64> {
+        let limit = self.soft_limit(tid, libc::RLIMIT_CORE as usize);
+        (self.process_of_ref(tid).dumpable == DUMPABLE && limit >= addr::PAGE_BYTES).then_some(limit)
+    }
+
     /// Sends a signal to every process that runs, the stopped ones too.
     pub fn signal_all(&mut self, signal: i32) {
         let running = self.processes.values().filter(|process| !process.is_zombie());

@@ -1,12 +1,13 @@
 //! A guest process is about to die of a signal and can still be looked at.
 
-use crate::core_file::{self, DeadProcess};
+use crate::core_file::{self, DeadProcess, DeadThread};
 use crate::crash::{Crash, CrashReport, Death, signal_name};
 use crate::guest_thread::GuestThread;
 use addr::{Access, VirtAddr};
 use kernel::mm::AreaInfo;
-use kernel::{Core, Dying, Kernel};
-use std::path::PathBuf;
+use kernel::{Core, Dying, Tid};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Deaths by an instruction of the program itself.
 const BY_OWN_HAND: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -33,6 +34,7 @@ pub fn describe(thread: &GuestThread, dying: Dying) {
 }
 
 fn text(thread: &GuestThread, dying: Dying) -> String {
+    let registers = &thread.sleeper.registers();
     thread.shared.with_kernel(|kernel| {
         let space = kernel.space_of(thread.tid);
         let areas: Vec<AreaInfo> = kernel.mm().areas(space).collect();
@@ -41,23 +43,21 @@ fn text(thread: &GuestThread, dying: Dying) -> String {
             code: dying.code,
             addr: VirtAddr::new(dying.addr),
             access: thread.last_fault.filter(|fault| fault.addr.get() == dying.addr).map(|fault| fault.access),
-            registers: &thread.registers,
+            registers,
             areas: &areas,
         };
-        Crash::describe(&death, &mut |at, to| kernel.mm_mut().read(space, at, to)).to_string()
+        Crash::describe(&death, &mut |at, to| kernel.mm().peek(space, at, to)).to_string()
     })
 }
 
 /// Writes the core file; where it was written.
 fn dump(thread: &GuestThread, dying: Dying) -> Option<PathBuf> {
+    let limit_bytes = thread.shared.with_kernel(|kernel| kernel.core_limit(thread.tid))?;
     let path = PathBuf::from(CORE_NAME);
-    let written = thread.shared.with_kernel(|kernel| {
-        let limit_bytes = kernel.soft_limit(thread.tid, libc::RLIMIT_CORE as usize);
-        (limit_bytes > 0).then(|| write(thread, dying, kernel, limit_bytes, &path))
-    })?;
-    match written {
+    match write(thread, dying, limit_bytes, &path) {
         Ok(()) => Some(std::fs::canonicalize(&path).unwrap_or(path)),
         Err(error) => {
+            thread.shared.with_kernel(|kernel| kernel.set_core_written(thread.tid, Core::Unwanted));
             let signal = signal_name(dying.signal);
             thread.shared.voice.warn(format!("no core file could be written for {signal}: {error}"));
             None
@@ -65,32 +65,40 @@ fn dump(thread: &GuestThread, dying: Dying) -> Option<PathBuf> {
     }
 }
 
-fn write(
-    thread: &GuestThread,
-    dying: Dying,
-    kernel: &mut Kernel,
-    limit_bytes: u64,
-    path: &std::path::Path,
-) -> std::io::Result<()> {
-    let space = kernel.space_of(thread.tid);
-    let areas: Vec<AreaInfo> = kernel.mm().areas(space).collect();
-    let image = kernel.image_of(thread.tid).clone();
-    let (start, end) = image.arguments;
-    let mut arguments = vec![0; (end - start).min(MAX_ARGUMENT_BYTES) as usize];
-    let copied = kernel.mm_mut().read(space, VirtAddr::new(start), &mut arguments);
-    arguments.truncate(copied);
-    let dead = DeadProcess {
-        pid: thread.pid,
-        signal: dying.signal,
-        code: dying.code,
-        addr: VirtAddr::new(dying.addr),
-        name: &image.name,
-        arguments: &arguments,
-        auxv: &image.auxiliary,
-        threads: &[(thread.tid.get(), thread.registers.clone())],
-        areas: &areas,
-    };
-    core_file::write(path, limit_bytes, &dead, &mut |at, to| kernel.mm_mut().read(space, at, to))
+fn write(thread: &GuestThread, dying: Dying, limit_bytes: u64, path: &Path) -> io::Result<()> {
+    let tids = thread.shared.with_kernel(|kernel| kernel.siblings(thread.tid));
+    // The other threads stand still: this one has the run token.
+    let threads: Vec<DeadThread> = tids.into_iter().filter_map(|tid| dead_thread(thread, tid)).collect();
+    thread.shared.with_kernel(|kernel| {
+        let space = kernel.space_of(thread.tid);
+        let image = kernel.image_of(thread.tid);
+        let (start, end) = image.arguments;
+        let mut arguments = vec![0; end.saturating_sub(start).min(MAX_ARGUMENT_BYTES) as usize];
+        let copied = kernel.mm().peek(space, VirtAddr::new(start), &mut arguments);
+        arguments.truncate(copied);
+        let [user, _, group, _] = host::files::identity();
+        let dead = DeadProcess {
+            pid: thread.pid,
+            identity: kernel.identity_of(thread.tid),
+            user,
+            group,
+            signal: dying.signal,
+            code: dying.code,
+            addr: VirtAddr::new(dying.addr),
+            name: &image.name,
+            arguments: &arguments,
+            auxv: &image.auxiliary,
+            threads: &threads,
+            areas: &kernel.mm().dumped_areas(space),
+        };
+        core_file::write(path, limit_bytes, &dead, &mut |pages, show| kernel.mm().peek_pages(space, pages, show))
+    })
+}
+
+fn dead_thread(thread: &GuestThread, tid: Tid) -> Option<DeadThread> {
+    let registers = thread.shared.tasks.registers_of(tid.get())?;
+    let call = thread.shared.with_kernel(|kernel| kernel.call_of(tid));
+    Some(DeadThread { tid: tid.get(), registers, call })
 }
 
 /// The last fault of a thread: what a signal that follows it was about.

@@ -18,8 +18,8 @@ use kernel::mm::SpaceId;
 use kernel::{Files, HostCall, Outcome, Spawn, Tid, Trap};
 use mmu::Tables;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, MutexGuard};
 use trace::{Kind, Switch, What};
 
 /// A guest thread on its host thread.
@@ -27,7 +27,7 @@ pub struct GuestThread {
     pub shared: Arc<Shared>,
     pub tid: Tid,
     pub pid: u32,
-    pub registers: Registers,
+    /// How others reach it, and its registers.
     pub sleeper: Arc<Sleeper>,
     /// What its last signal may be about.
     pub last_fault: Option<LastFault>,
@@ -38,10 +38,10 @@ pub struct GuestThread {
 impl GuestThread {
     /// A guest thread on the calling host thread.
     pub fn new(shared: &Arc<Shared>, tid: Tid, registers: Registers) -> Self {
-        let sleeper = Sleeper::for_this_thread();
+        let sleeper = Sleeper::for_this_thread(registers);
         shared.tasks.enter(tid.get(), &sleeper);
         let pid = shared.with_kernel(|kernel| kernel.pid_of(tid)).get();
-        Self { shared: Arc::clone(shared), tid, pid, registers, sleeper, last_fault: None, ran: None }
+        Self { shared: Arc::clone(shared), tid, pid, sleeper, last_fault: None, ran: None }
     }
 
     /// Runs it to its end.
@@ -90,24 +90,27 @@ impl GuestThread {
     }
 
     fn resume(&mut self) -> Outcome {
-        let Self { shared, tid, registers, .. } = self;
-        shared.with_kernel(|kernel| kernel.resume(*tid, registers))
+        let registers = &mut self.sleeper.registers();
+        self.shared.with_kernel(|kernel| kernel.resume(self.tid, registers))
     }
 
     fn ask_host(&mut self, mut call: HostCall) -> Outcome {
-        let Self { shared, tid, registers, sleeper, .. } = self;
+        let Self { shared, tid, sleeper, .. } = self;
         let mark = shared.token.enter_host(tid.get());
         let result = call.call.perform(sleeper.interrupt());
         shared.token.take_back(mark);
+        let registers = &mut sleeper.registers();
         shared.with_kernel(|kernel| kernel.finish(*tid, registers, call, result))
     }
 
     /// Lets the kernel prepare the thread, runs it, and tells the kernel why it stopped.
     fn run_user(&mut self) -> Outcome {
         self.sleeper.clear();
-        let Self { shared, tid, registers, .. } = self;
+        let sleeper = Arc::clone(&self.sleeper);
+        let mut registers = sleeper.registers();
+        let Self { shared, tid, .. } = self;
         let (outcome, ready) = shared.with_kernel(|kernel| {
-            let outcome = kernel.before_user(*tid, registers);
+            let outcome = kernel.before_user(*tid, &mut registers);
             let runs = matches!(outcome, Outcome::Done);
             (outcome, runs.then(|| (kernel.space_of(*tid), kernel.tables(*tid))))
         });
@@ -118,8 +121,8 @@ impl GuestThread {
             shared.voice.event(self.pid, tid.get(), What::Switch(switch));
         }
         let left = loop {
-            match vcpu.cpu.run(&mut self.registers, &tables, Budget::Unlimited) {
-                Exit::Fault(fault) => match self.resolve(fault) {
+            match vcpu.cpu.run(&mut registers, &tables, Budget::Unlimited) {
+                Exit::Fault(fault) => match self.resolve(fault, &mut registers) {
                     Outcome::Done => {}
                     outcome => break Err(outcome),
                 },
@@ -130,15 +133,15 @@ impl GuestThread {
         self.ran = Some((space, tables));
         match left {
             Err(outcome) => outcome,
-            Ok(exit) => self.tell(exit, space),
+            Ok(exit) => self.tell(exit, space, registers),
         }
     }
 
     /// Lets the kernel resolve a fault, and prepare the thread again.
-    fn resolve(&mut self, fault: Fault) -> Outcome {
+    fn resolve(&mut self, fault: Fault, registers: &mut Registers) -> Outcome {
         self.last_fault = Some(LastFault { addr: fault.addr, access: fault.access });
         self.sleeper.clear();
-        let Self { shared, tid, registers, .. } = self;
+        let Self { shared, tid, .. } = self;
         shared.with_kernel(|kernel| match kernel.fault(*tid, registers, fault.addr, fault.refusal) {
             Outcome::Done => kernel.before_user(*tid, registers),
             outcome => outcome,
@@ -146,12 +149,13 @@ impl GuestThread {
     }
 
     /// Tells the kernel why the thread left its program.
-    fn tell(&mut self, exit: Exit, space: SpaceId) -> Outcome {
+    fn tell(&mut self, exit: Exit, space: SpaceId, mut registers: MutexGuard<'_, Registers>) -> Outcome {
         match exit {
-            Exit::Syscall => self.system_call(),
-            Exit::Fault(fault) => self.resolve(fault),
-            Exit::Exception(exception) => self.exception(exception),
+            Exit::Syscall => self.system_call(&mut registers),
+            Exit::Fault(fault) => self.resolve(fault, &mut registers),
+            Exit::Exception(exception) => self.exception(exception, &registers),
             Exit::Kicked | Exit::Budget => {
+                drop(registers);
                 self.shared.token.pass(self.tid.get());
                 Outcome::Done
             }
@@ -162,21 +166,20 @@ impl GuestThread {
         }
     }
 
-    fn system_call(&mut self) -> Outcome {
-        if self.ends_first_process() {
+    fn system_call(&mut self, registers: &mut Registers) -> Outcome {
+        let number = registers.get(Gpr::Rax) as i64;
+        if self.ends_first_process(number) {
             self.keep_maps();
         }
-        let number = self.registers.get(Gpr::Rax) as i64;
-        let Self { shared, tid, registers, .. } = self;
-        let outcome = shared.with_kernel(|kernel| kernel.syscall(*tid, registers));
+        let outcome = self.shared.with_kernel(|kernel| kernel.syscall(self.tid, registers));
         if matches!(outcome, Outcome::Done) && CHANGE_AREAS.contains(&number) {
             self.note_areas();
         }
         outcome
     }
 
-    fn exception(&mut self, exception: Exception) -> Outcome {
-        let Self { shared, tid, registers, .. } = self;
+    fn exception(&mut self, exception: Exception, registers: &Registers) -> Outcome {
+        let Self { shared, tid, .. } = self;
         if exception == Exception::InvalidOpcode(engine::Opcode::Avx512) {
             shared
                 .voice
@@ -223,9 +226,8 @@ impl GuestThread {
         }
     }
 
-    /// Whether the call that the registers are about to make ends the first process.
-    fn ends_first_process(&self) -> bool {
-        let number = self.registers.get(Gpr::Rax) as i64;
+    /// Whether the call of this number, which is about to be made, ends the first process.
+    fn ends_first_process(&self, number: i64) -> bool {
         self.shared.keeps_maps()
             && self.pid == crate::FIRST_PID
             && match number {

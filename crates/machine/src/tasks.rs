@@ -1,5 +1,6 @@
 //! How guest threads sleep and are woken: the meeting place of the host threads of one machine.
 
+use addr::Registers;
 use host::call::Interrupt;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,26 @@ use std::time::Instant;
 /// One guest thread, as the others reach it.
 pub struct Sleeper {
     interrupt: Interrupt,
+    registers: Mutex<Registers>,
     noticed: Mutex<bool>,
     wake: Condvar,
 }
 
 impl Sleeper {
-    /// For the calling thread.
-    pub fn for_this_thread() -> Arc<Self> {
-        Arc::new(Self { interrupt: Interrupt::for_this_thread(), noticed: Mutex::new(false), wake: Condvar::new() })
+    /// For the calling thread, which begins with these registers.
+    pub fn for_this_thread(registers: Registers) -> Arc<Self> {
+        Arc::new(Self {
+            interrupt: Interrupt::for_this_thread(),
+            registers: Mutex::new(registers),
+            noticed: Mutex::new(false),
+            wake: Condvar::new(),
+        })
+    }
+
+    /// Its registers. They are in the hands of whoever has the run token: the thread itself while it runs or is in the
+    /// kernel, and another one that looks at it meanwhile.
+    pub fn registers(&self) -> MutexGuard<'_, Registers> {
+        self.registers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What ends its host calls.
@@ -86,6 +99,13 @@ impl Tasks {
         }
     }
 
+    /// The registers of a guest thread, which the holder of the run token may look at.
+    pub fn registers_of(&self, tid: u32) -> Option<Registers> {
+        let sleeper = self.sleepers().get(&tid).cloned()?;
+        let registers = sleeper.registers().clone();
+        Some(registers)
+    }
+
     /// Keeps the host thread of a guest thread until [`Tasks::join_all`].
     pub fn keep(&self, thread: JoinHandle<()>) {
         let mut threads = self.threads();
@@ -118,11 +138,12 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use addr::VirtAddr;
     use std::time::Duration;
 
     #[test]
     fn a_notice_before_the_sleep_is_not_lost() {
-        let sleeper = Sleeper::for_this_thread();
+        let sleeper = Sleeper::for_this_thread(Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0)));
         sleeper.notice();
         sleeper.sleep(None);
         let start = Instant::now();

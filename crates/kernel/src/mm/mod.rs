@@ -32,6 +32,7 @@ mod mremap;
 mod msync;
 mod name;
 mod object;
+mod peek;
 mod place;
 mod segments;
 mod smaps;
@@ -53,6 +54,7 @@ pub use mmap::{MappedFile, MmapRequest, Mount, OpenMode};
 pub use mremap::MremapRequest;
 pub use object::FileId;
 pub(crate) use object::ObjectRef;
+pub use peek::{DumpedArea, PageBytes};
 pub use smaps::Statm;
 
 use crate::Errno;

@@ -261,6 +261,20 @@ impl Store {
         }
     }
 
+    /// Copies a page of an object out and leaves the object as it is; whether there is such a page.
+    pub fn peek_object_page(&self, id: FileId, index: u64, to: &mut [u8; PAGE_BYTES as usize]) -> bool {
+        let object = self.objects.get(id);
+        to.fill(0);
+        match (object.pages.get(&index), &object.source) {
+            _ if index >= object.page_count() => return false,
+            (Some(Cached::Resident(pfn)), _) => self.frames.memory().ram().read(pfn.start(), to),
+            (Some(Cached::Swapped(slot)), _) => self.swap.peek(*slot, to),
+            (None, Source::File(known)) => return known.kept.read_at(to, index * PAGE_BYTES).is_ok(),
+            (None, Source::Memory { .. }) => {}
+        }
+        true
+    }
+
     /// Lets a page of an object go that nobody maps any more: to swap, or to the file that it came from.
     pub fn evict_object_page(&mut self, id: FileId, index: u64) {
         let object = self.objects.get_mut(id);

@@ -36,6 +36,11 @@ impl Swap {
         ram.write(pfn.start(), &self.slots[slot.get() as usize].bytes);
     }
 
+    /// Copies a slot into a buffer.
+    pub fn peek(&self, slot: SwapSlot, to: &mut [u8; PAGE_BYTES as usize]) {
+        to.copy_from_slice(&self.slots[slot.get() as usize].bytes);
+    }
+
     /// Adds a share.
     pub fn share(&mut self, slot: SwapSlot) {
         self.slots[slot.get() as usize].shares += 1;

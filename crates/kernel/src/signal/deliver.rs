@@ -59,9 +59,9 @@ impl Kernel {
     }
 
     fn begin_dying(&mut self, tid: Tid, info: SigInfo, core: Core) -> Outcome {
-        let limit = self.soft_limit(tid, libc::RLIMIT_CORE as usize);
+        let may_dump = self.core_limit(tid).is_some();
         let task = self.task(tid);
-        task.dying = Some((info.signal, core == Core::Wanted && limit > 0));
+        task.dying = Some((info.signal, core == Core::Wanted && may_dump));
         task.waiting = Some(Waiting::Death);
         let addr = match info.cause {
             Cause::Raised { addr, .. } => addr,
