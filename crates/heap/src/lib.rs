@@ -57,4 +57,4 @@ pub use allocator::{Allocator, Block, Counters, Ptr, Refusal, Use};
 pub use arena::{Arena, ByteArena, Full, PagedArena, Quad};
 pub use settings::{Checks, Coalesce, Fit, Footers, Kind, Order, Settings, Side, Spec, Split, Word};
 pub use tags::{Shape, Tag};
-pub use trace::{Malformed, Op, Recorded, Trace, Weight};
+pub use trace::{LogHead, LogParent, Malformed, Op, Recorded, Trace, Weight};

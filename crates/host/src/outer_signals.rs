@@ -55,6 +55,42 @@ pub fn ignore_file_size_signal() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// While this lives, the terminal's interrupt and quit keys are for the programs that pagewalk starts, and it goes on
+/// itself.
+#[must_use]
+pub struct OthersInterrupts {
+    previous: [libc::sighandler_t; 2],
+}
+
+const INTERRUPTS: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
+
+impl OthersInterrupts {
+    /// Leaves them to the programs. A function that does nothing takes them: a program would inherit that they are ignored
+    /// or held back, but not that. What is ignored already stays so.
+    pub fn leave() -> Self {
+        extern "C" fn nothing(_: i32) {}
+        let previous = INTERRUPTS.map(|signal| {
+            // SAFETY: the function does nothing, which is safe in any place; glibc's `signal` lets calls go on after it.
+            let previous = unsafe { libc::signal(signal, nothing as *const () as libc::sighandler_t) };
+            if previous == libc::SIG_IGN {
+                // SAFETY: puts back what was just replaced.
+                unsafe { libc::signal(signal, libc::SIG_IGN) };
+            }
+            previous
+        });
+        Self { previous }
+    }
+}
+
+impl Drop for OthersInterrupts {
+    fn drop(&mut self) {
+        for (signal, previous) in INTERRUPTS.into_iter().zip(self.previous) {
+            // SAFETY: puts back the disposition that `leave` found.
+            unsafe { libc::signal(signal, previous) };
+        }
+    }
+}
+
 /// Waits for a forwarded signal, at most so long. The calling thread holds them back ([`HeldSignals`]).
 pub fn next_forwarded(at_most: Duration) -> Option<i32> {
     let timeout = libc::timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };

@@ -4,6 +4,8 @@ mod bench;
 mod plot;
 #[cfg(runs_programs)]
 mod record;
+#[cfg(runs_programs)]
+mod recording;
 mod strip;
 mod table;
 

@@ -1,6 +1,7 @@
 //! The log of the recorder library: slots of four words, one order for all threads.
 //!
 //! The recorder's source has the drawing. Addresses become block numbers here: a block's number is free again when it is.
+//! A forked child's heap is a copy of its parent's, so its trace begins with the parent's log up to the fork.
 
 use super::{Op, Trace};
 use std::collections::HashMap;
@@ -13,7 +14,46 @@ const FREE: u64 = 4;
 const REALLOC_BEGINS: u64 = 5;
 const REALLOC_ENDS: u64 = 6;
 
-/// A log as a trace, and what of it is in none.
+/// What the first two slots of a log say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    /// The program's name, or the first 15 bytes of it.
+    pub name: String,
+    /// How many slots follow.
+    pub slots: u64,
+    /// Whose heap it began with, if the process was forked.
+    pub parent: Option<LogParent>,
+    /// Whether recording ended early, because there was no room for more.
+    pub is_cut: bool,
+}
+
+/// The log of the process that forked this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogParent {
+    /// Its process id.
+    pub process: u32,
+    /// Which image of that process.
+    pub image: u32,
+    /// How many of its slots came before the fork.
+    pub slots: u64,
+}
+
+impl LogHead {
+    /// Reads the head; the calls' slots follow.
+    ///
+    /// # Errors
+    /// The reader's; also when the log has no head.
+    pub fn read(log: &mut impl Read) -> io::Result<Self> {
+        let [slots, identity, before, cut] = slot(log)?;
+        let parent = LogParent { process: (identity >> 32) as u32, image: identity as u32, slots: before };
+        let name: Vec<u8> =
+            slot(log)?.iter().flat_map(|word| word.to_le_bytes()).take_while(|&byte| byte != 0).collect();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        Ok(Self { name, slots, parent: (identity != 0).then_some(parent), is_cut: cut != 0 })
+    }
+}
+
+/// Logs as a trace, and what of them is in none.
 #[derive(Default)]
 pub struct Recorded {
     /// The trace, without a name.
@@ -27,22 +67,21 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Reads a log from its start.
+    /// Appends `slots` slots of a log whose head was read. Those of a child follow its parent's up to the fork.
     ///
     /// # Errors
     /// The reader's; a log that ends early is what was written of it.
-    pub fn read(mut log: impl Read) -> io::Result<Self> {
-        let mut recorded = Self::default();
-        let [slots, ..] = slot(&mut log)?;
+    pub fn append(&mut self, slots: u64, mut log: impl Read) -> io::Result<()> {
         for _ in 0..slots {
             match slot(&mut log) {
-                Ok(words) => recorded.step(words),
+                Ok(words) => self.step(words),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) => return Err(error),
             }
         }
-        recorded.moving.clear();
-        Ok(recorded)
+        // What another thread of the parent was moving, the child has twice and can reach neither.
+        self.moving.clear();
+        Ok(())
     }
 
     fn step(&mut self, [kind, at, bytes, other]: [u64; 4]) {
@@ -117,8 +156,9 @@ mod tests {
 
     #[test]
     fn addresses_become_numbers_and_threads_one_order() {
-        let slots: [[u64; 4]; 9] = [
+        let slots: [[u64; 4]; 10] = [
             [8, 0, 0, 0],
+            [u64::from_le_bytes(*b"python3\0"), 0, 0, 0],
             [MALLOC, 0x10, 5, 0],
             [FREE, 0x99, 0, 0],
             [REALLOC_BEGINS, 0x10, 50, 0],
@@ -129,8 +169,7 @@ mod tests {
             [FREE, 0x10, 0, 0],
             [ALIGNED, 0x100, 9, 64],
         ];
-        let bytes: Vec<u8> = slots.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
-        let recorded = Recorded::read(bytes.as_slice()).expect("a whole log");
+        let (head, recorded) = read(&mut Recorded::default(), &slots, u64::MAX);
         let ops = [
             Op::Malloc { id: 0, bytes: 5 },
             Op::Calloc { id: 1, bytes: 7 },
@@ -138,6 +177,27 @@ mod tests {
             Op::Free { id: 1 },
             Op::Aligned { id: 1, alignment: 64, bytes: 9 },
         ];
-        assert_eq!((recorded.trace.ops.as_slice(), recorded.unknown_frees), (ops.as_slice(), 1));
+        assert_eq!(recorded, (ops.to_vec(), 1));
+        assert_eq!(head, LogHead { name: "python3".into(), slots: 8, parent: None, is_cut: false });
+    }
+
+    #[test]
+    fn a_child_begins_with_its_parents_heap() {
+        let parent = [[2, 0, 0, 1], [0; 4], [MALLOC, 0x10, 5, 0], [FREE, 0x10, 0, 0]];
+        let child = [[2, 7 << 32 | 3, 1, 0], [0; 4], [MALLOC, 0x20, 6, 0], [FREE, 0x10, 0, 0]];
+        let mut both = Recorded::default();
+        assert!(read(&mut both, &parent, 1).0.is_cut);
+        let (head, recorded) = read(&mut both, &child, u64::MAX);
+        assert_eq!(head.parent, Some(LogParent { process: 7, image: 3, slots: 1 }));
+        let ops = [Op::Malloc { id: 0, bytes: 5 }, Op::Malloc { id: 1, bytes: 6 }, Op::Free { id: 0 }];
+        assert_eq!(recorded, (ops.to_vec(), 0));
+    }
+
+    fn read(recorded: &mut Recorded, slots: &[[u64; 4]], most: u64) -> (LogHead, (Vec<Op>, u64)) {
+        let bytes: Vec<u8> = slots.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+        let mut log = bytes.as_slice();
+        let head = LogHead::read(&mut log).expect("a head");
+        recorded.append(head.slots.min(most), log).expect("a whole log");
+        (head, (recorded.trace.ops.clone(), recorded.unknown_frees))
     }
 }

@@ -4,7 +4,7 @@ mod compact;
 mod log;
 mod rep;
 
-pub use log::Recorded;
+pub use log::{LogHead, LogParent, Recorded};
 use std::fmt;
 
 /// One call. Blocks are named by number; a number is used again only after its block was freed.
