@@ -12,6 +12,8 @@ mod string;
 mod system;
 mod xsave;
 
+pub use cpuid::answer as cpuid_answer;
+
 use crate::Isa;
 use crate::exit::{Exception, Exit, Opcode};
 use crate::features;

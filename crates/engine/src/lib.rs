@@ -21,6 +21,7 @@ mod context;
 mod cpu;
 mod exit;
 mod features;
+mod flags;
 mod gate;
 mod guest;
 mod layout;
@@ -36,6 +37,7 @@ mod x87;
 pub use cache::CacheCounts;
 pub use cpu::{Budget, Cpu, instructions};
 pub use exit::{Exception, Exit, Fault, Opcode};
+pub use flags::cpu_flags;
 pub use sabotage::Sabotage;
 pub use translate::{Chaos, Count, Extent, Plan, Verify};
 

@@ -113,6 +113,23 @@ pub fn check_executable(path: &[u8]) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The open descriptors of another thread of this process.
+pub fn descriptors_of_thread(host_tid: i32) -> Vec<RawFd> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/self/task/{host_tid}/fd")) else { return Vec::new() };
+    let numbers: Vec<RawFd> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    if host_tid != crate::guest_thread::host_tid() {
+        return numbers;
+    }
+    // The directory itself was among them, and is closed now.
+    numbers.into_iter().filter(|descriptor| is_open(*descriptor)).collect()
+}
+
+/// CPU time of a thread of this process, in nanoseconds; 0 when it has ended.
+pub fn cpu_ns_of_thread(host_tid: i32) -> u64 {
+    // As the kernel numbers the CPU clocks of threads: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
+    clock_ns(!host_tid << 3 | 6).unwrap_or(0)
+}
+
 /// The open descriptors of the calling thread's table.
 pub fn open_descriptors() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/thread-self/fd") else {
@@ -137,37 +154,26 @@ pub fn close_on_exec() {
     }
 }
 
-/// A descriptor of the calling thread's table that reads these bytes, sealed; close-on-exec if wanted.
-///
-/// # Errors
-/// The host's.
-pub fn text(name: &str, bytes: &[u8]) -> io::Result<File> {
-    use std::io::{Seek, Write};
-    use std::os::fd::{FromRawFd, OwnedFd};
-    let name = CString::new(name)?;
-    // SAFETY: the name is a string that lives until the call has returned; the descriptor is new and ours.
-    let mut file = unsafe {
-        let descriptor = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        File::from(OwnedFd::from_raw_fd(descriptor))
-    };
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// Closes a descriptor of the calling thread's table. The table is a guest's: no Rust value owns a descriptor of it.
+/// Closes a descriptor of a guest's table, which no Rust value owns.
 pub fn close(descriptor: RawFd) {
-    // SAFETY: only a guest knows of the descriptor.
+    // SAFETY: closes a descriptor that only a guest knows of.
     unsafe { libc::close(descriptor) };
 }
 
-/// Makes a descriptor survive execve.
-pub fn keep_on_exec(descriptor: RawFd) {
-    // SAFETY: changes a flag of a descriptor.
-    unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+/// Whether a descriptor was opened for reading.
+pub fn is_readable(descriptor: RawFd) -> bool {
+    access_mode(descriptor).is_some_and(|mode| mode != libc::O_WRONLY)
+}
+
+/// Whether a descriptor was opened for writing.
+pub fn is_writable(descriptor: RawFd) -> bool {
+    access_mode(descriptor).is_some_and(|mode| mode != libc::O_RDONLY)
+}
+
+fn access_mode(descriptor: RawFd) -> Option<i32> {
+    // SAFETY: asks about a number.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    (flags >= 0 && flags & libc::O_PATH == 0).then_some(flags & libc::O_ACCMODE)
 }
 
 /// The effective and real user and group numbers of the calling thread: real user, effective user, real group,
@@ -237,17 +243,12 @@ mod tests {
             crate::guest_thread::own_files().unwrap();
             let (kept, closed) = (File::open("/dev/null").unwrap(), File::open("/dev/null").unwrap());
             let (kept, closed) = (std::mem::ManuallyDrop::new(kept), std::mem::ManuallyDrop::new(closed));
-            keep_on_exec(kept.as_raw_fd());
+            // SAFETY: changes a flag of a descriptor.
+            unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0) };
             close_on_exec();
             assert!(is_open(kept.as_raw_fd()));
             assert!(!is_open(closed.as_raw_fd()));
         });
         thread.join().unwrap();
-    }
-
-    #[test]
-    fn a_text_is_read_back() {
-        let file = text("maps", b"one\ntwo\n").unwrap();
-        assert_eq!(std::io::read_to_string(file).unwrap(), "one\ntwo\n");
     }
 }

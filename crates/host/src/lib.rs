@@ -11,6 +11,7 @@ pub mod outer_signals;
 mod peer;
 pub mod priority;
 mod ram;
+pub mod stand_in;
 pub mod traced;
 mod vault;
 
@@ -19,4 +20,5 @@ pub use cpu::set_gs_base;
 pub use kept_file::{FileIdentity, KeptFile};
 pub use peer::Peer;
 pub use ram::Ram;
+pub use stand_in::StandIns;
 pub use vault::FileVault;

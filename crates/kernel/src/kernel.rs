@@ -4,11 +4,12 @@ use crate::exec::{LoadError, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
 use crate::outcome::{HostCall, Outcome, Trap};
+use crate::proc::LoadAverage;
 use crate::signal::SigInfo;
 use crate::task::{FIRST_PID, Pid, Process, State, Status, Task, Tid};
 use crate::waiting::FutexWaiter;
 use addr::{Access, Registers, VirtAddr};
-use host::FileVault;
+use host::{FileVault, StandIns};
 use mmu::{Memory, Refusal, Tables};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use trace::{Kind, Kinds, What};
+
+/// Tasks at most.
+pub(crate) const MAX_TASKS: usize = 4096;
 
 /// What a kernel is built with.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,8 @@ pub struct KernelConfig {
     pub cpus: u32,
     /// What programs are told of the processor.
     pub processor: Processor,
+    /// What it can do, in the words of /proc/cpuinfo.
+    pub cpu_flags: String,
     /// The seed of AT_RANDOM.
     pub seed: u64,
     /// Which events are kept for [`Kernel::take_events`].
@@ -77,7 +83,16 @@ pub struct Kernel {
     pub(crate) ipc: Ipc,
     /// The process group that the terminal belongs to.
     pub(crate) foreground: u32,
-    pub(crate) started: Instant,
+    /// Descriptors that stand for files and directories of our /proc.
+    pub(crate) stand_ins: StandIns,
+    /// Whether a guest has ever had one.
+    pub(crate) has_stand_ins: bool,
+    pub(crate) load: LoadAverage,
+    /// CPU time of processes that have ended, in nanoseconds.
+    pub(crate) ended_cpu_ns: u64,
+    /// How often a CPU turned to another task.
+    pub(crate) switches: u64,
+    last_ran: Option<Tid>,
     /// What tasks that have called execve begin with, once they are alone.
     pub(crate) new_program: FxHashMap<Tid, Registers>,
     random: u64,
@@ -126,7 +141,12 @@ impl Kernel {
             futexes: Vec::new(),
             ipc: Ipc::default(),
             foreground: FIRST_PID,
-            started: Instant::now(),
+            stand_ins: StandIns::new()?,
+            has_stand_ins: false,
+            load: LoadAverage::new(Instant::now()),
+            ended_cpu_ns: 0,
+            switches: 0,
+            last_ran: None,
             new_program: FxHashMap::default(),
             notices: Vec::new(),
             events: Vec::new(),
@@ -184,6 +204,7 @@ impl Kernel {
     /// What a task has to do before it runs its program: deliver signals, stop, end. [`Outcome::Done`] is: run.
     pub fn before_user(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
         self.task(tid).is_notified = false;
+        self.switches += u64::from(self.last_ran.replace(tid) != Some(tid));
         self.deliver_signals(tid, registers)
     }
 
@@ -360,6 +381,12 @@ impl Kernel {
     pub(crate) fn members_of(&self, group: u32) -> Vec<Pid> {
         let members = self.processes.values().filter(|process| process.group == group && !process.is_zombie());
         members.map(|process| process.pid).collect()
+    }
+
+    /// The faults of all processes there are and were.
+    pub(crate) fn all_faults(&self) -> crate::mm::FaultCounts {
+        let summaries = self.process_summaries();
+        summaries.iter().fold(crate::mm::FaultCounts::default(), |all, process| all.plus(process.faults))
     }
 
     fn summary(&self, process: &Process) -> ProcessSummary {

@@ -53,6 +53,8 @@ pub(crate) enum Then {
     SentMany { headers: u64 },
     /// What a wait for descriptors found.
     Polled(Polled),
+    /// The working directory is another: one of ours, or the host's.
+    Entered { directory: Option<String> },
     /// The descriptors of the last task of a process are closed.
     Closed,
 }

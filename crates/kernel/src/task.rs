@@ -74,6 +74,8 @@ pub(crate) struct Task {
     pub is_killed: bool,
     /// It has been told to look at the kernel again and has not done so yet.
     pub is_notified: bool,
+    /// It is in a system call of the host.
+    pub is_in_host: bool,
     /// The host's number of its thread, once it runs.
     pub host_tid: i32,
     /// The signal it dies of, while the machine looks at it.
@@ -115,6 +117,11 @@ pub(crate) struct Process {
     /// The task that executes a new program and waits to be alone.
     pub alone: Option<Tid>,
     pub children_usage: Times,
+    /// Its working directory, if that is one of ours.
+    pub directory: Option<String>,
+    /// oom_score_adj: -1000 to 1000.
+    pub oom_adjustment: i16,
+    pub transfers: Transfers,
     pub has_executed: bool,
     pub started: Instant,
     pub alarm: Alarm,
@@ -134,6 +141,17 @@ pub(crate) struct Past {
     pub peak_resident_pages: u64,
     pub peak_table_frames: u64,
     pub peak_areas: u64,
+    /// CPU time of threads that have ended, in nanoseconds.
+    pub cpu_ns: u64,
+}
+
+/// What a process read and wrote by system calls.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Transfers {
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    pub reads: u64,
+    pub writes: u64,
 }
 
 /// A resource limit.
@@ -216,6 +234,7 @@ impl Task {
             waiting: None,
             is_killed: false,
             is_notified: false,
+            is_in_host: false,
             host_tid: 0,
             dying: None,
         }

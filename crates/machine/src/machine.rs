@@ -258,6 +258,7 @@ fn kernel_config(config: &MachineConfig, events: Kinds) -> KernelConfig {
         },
         cpus: config.cpus,
         processor: processor(config),
+        cpu_flags: engine::cpu_flags(engine_config(config).isa),
         seed: config.seed,
         events,
     }

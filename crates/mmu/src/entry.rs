@@ -3,13 +3,14 @@
 //! ```text
 //!           63   62..59  58..52  51..12   11  10    9    8  7  6 5 4   3   2  1  0
 //! table     -                    frame                         A           1  1  1
-//! leaf      NX                   frame        ANON ZERO    PS  D A         US RW 1      PS above level 1
-//! no access NX                   frame        ANON ZERO 1      D A         US RW 0      the frame is kept, as Linux does
+//! leaf      NX                   frame  SAME  ANON ZERO    PS  D A         US RW 1      PS above level 1
+//! no access NX                   frame  SAME  ANON ZERO 1      D A         US RW 0      the frame is kept, as Linux does
 //! swapped   type(5)  58..9: the slot, inverted          0  0                     0      as Linux does
 //! guard     type 1, nothing else                                               a page that is never there
 //! absent    0
 //! ```
-//! Bits 9 and 10 are for software: which frames the entry has a share in.
+//! Bits 9 to 11 are for software: which frames the entry has a share in, and whether the page has not been changed since
+//! somebody began to watch (Linux keeps the opposite there, soft-dirty).
 
 use addr::{Perms, Pfn, Privilege};
 
@@ -22,6 +23,7 @@ const LARGE: u64 = 1 << 7;
 const NO_ACCESS: u64 = 1 << 8;
 const ZERO: u64 = 1 << 9;
 const ANONYMOUS: u64 = 1 << 10;
+const UNCHANGED: u64 = 1 << 11;
 const NO_EXECUTE: u64 = 1 << 63;
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 const GUARD: u64 = 1 << 59;
@@ -62,6 +64,8 @@ pub struct Leaf {
     pub accessed: bool,
     /// A walk has stored through it.
     pub dirty: bool,
+    /// It has not been changed since changes were last forgotten; it allows no store then.
+    pub unchanged: bool,
 }
 
 /// What the frame behind a leaf holds.
@@ -96,7 +100,7 @@ impl SwapSlot {
 impl Leaf {
     /// A user's leaf, neither accessed nor dirty.
     pub fn user(pfn: Pfn, perms: Perms, origin: Origin) -> Self {
-        Self { pfn, perms, lowest: Privilege::User, origin, accessed: false, dirty: false }
+        Self { pfn, perms, lowest: Privilege::User, origin, accessed: false, dirty: false, unchanged: false }
     }
 
     /// The same, allowing `perms`.
@@ -106,7 +110,7 @@ impl Leaf {
 
     /// The same, accessed and dirty, as after a store.
     pub fn written(self) -> Self {
-        Self { accessed: true, dirty: true, ..self }
+        Self { accessed: true, dirty: true, unchanged: false, ..self }
     }
 
     /// Whether the entry has a share in its frame.
@@ -206,6 +210,7 @@ impl Word {
             origin: self.origin(),
             accessed: self.0 & ACCESSED != 0,
             dirty: self.0 & DIRTY != 0,
+            unchanged: self.0 & UNCHANGED != 0,
         }
     }
 }
@@ -218,6 +223,7 @@ fn encode_leaf(leaf: Leaf, level: u32) -> u64 {
     word |= if leaf.lowest == Privilege::User { USER } else { 0 };
     word |= if leaf.accessed { ACCESSED } else { 0 };
     word |= if leaf.dirty { DIRTY } else { 0 };
+    word |= if leaf.unchanged { UNCHANGED } else { 0 };
     word |= if level > 1 { LARGE } else { 0 };
     word | match leaf.origin {
         Origin::Anonymous => ANONYMOUS,
@@ -256,14 +262,15 @@ mod tests {
             prop::sample::select(vec![Perms::NONE, Perms::READ, Perms::READ_WRITE, Perms::READ_EXECUTE, Perms::ALL]);
         let origin = prop::sample::select(vec![Origin::Anonymous, Origin::Object, Origin::Zero]);
         let lowest = prop::sample::select(vec![Privilege::User, Privilege::Supervisor]);
-        (any::<u32>(), perms, origin, lowest, any::<bool>(), any::<bool>()).prop_map(
-            |(pfn, perms, origin, lowest, accessed, dirty)| Leaf {
+        (any::<u32>(), perms, origin, lowest, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(pfn, perms, origin, lowest, accessed, dirty, unchanged)| Leaf {
                 pfn: Pfn::new(pfn),
                 perms,
                 lowest,
                 origin,
                 accessed,
                 dirty,
+                unchanged,
             },
         )
     }

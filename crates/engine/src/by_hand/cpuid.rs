@@ -60,7 +60,7 @@ pub fn announced(isa: Isa) -> Announced {
 }
 
 /// EAX, EBX, ECX, EDX.
-fn answer(leaf: u32, subleaf: u32, isa: Isa) -> [u32; 4] {
+pub fn answer(leaf: u32, subleaf: u32, isa: Isa) -> [u32; 4] {
     let host = __cpuid_count(leaf, subleaf);
     let [eax, ebx, ecx, edx] = [host.eax, host.ebx, host.ecx, host.edx];
     let v3 = isa == Isa::V3;

@@ -22,7 +22,7 @@ impl Kernel {
         if args.nr as i64 == libc::SYS_execveat {
             path = path_from(args.int(0), path, args.int(4))?;
         }
-        path = self.host_path(args.tid, path)?;
+        path = self.program_path(args.tid, path)?;
         let argv = self.strings_at(args.tid, args.at(strings_at))?;
         let envp = self.strings_at(args.tid, args.at(strings_at + 1))?;
         let argv = if argv.is_empty() { vec![Vec::new()] } else { argv };

@@ -6,12 +6,8 @@ use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::FileId;
 use crate::outcome::{CopyLength, CopyOut, Then};
-use crate::proc::{self, ProcPath};
-use crate::table::Row;
-use crate::task::Tid;
 use addr::VirtAddr;
 use host::call::{Arg, Call};
-use std::os::fd::IntoRawFd;
 
 impl Kernel {
     pub(super) fn file_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
@@ -53,60 +49,6 @@ impl Kernel {
             _ => return Err(Errno::EINVAL),
         }
         Ok(Flow::Host(call, Then::Answer(copies)))
-    }
-
-    /// Calls whose path names something of ours under /proc.
-    pub(super) fn special_path(&mut self, args: &Args, row: &Row) -> Result<Option<Flow>, Errno> {
-        let path_index = match args.nr as i64 {
-            libc::SYS_open | libc::SYS_readlink => 0,
-            libc::SYS_openat | libc::SYS_readlinkat => 1,
-            _ => return Ok(None),
-        };
-        let space = self.space_of(args.tid);
-        let path = self.mm.read_cstr(space, VirtAddr::new(args.at(path_index)), PATH_BYTES)?;
-        let ProcPath::Guest { pid, rest } = proc::classify(self, args.tid, &path) else { return Ok(None) };
-        if row.name.starts_with("readlink") {
-            let target = match rest.as_str() {
-                "exe" => self.processes[&pid].image.path.clone(),
-                "" if path.starts_with(b"/proc/self") => pid.to_string().into_bytes(),
-                _ => return Ok(None),
-            };
-            let bytes = &target[..target.len().min(args.at(path_index + 2) as usize)];
-            self.mm.write_all(space, VirtAddr::new(args.at(path_index + 1)), bytes)?;
-            return Ok(Some(Flow::Answer(bytes.len() as u64)));
-        }
-        let flags = args.int(path_index + 1);
-        if rest == "mem" {
-            return Err(Errno::EACCES);
-        }
-        let Some(text) = self.proc_text(pid, args.tid, &rest) else { return Ok(None) };
-        if flags & libc::O_ACCMODE != libc::O_RDONLY {
-            return if rest == "comm" { Ok(None) } else { Err(Errno::EACCES) };
-        }
-        let file = host::files::text(&rest, &text).map_err(|_| Errno::EMFILE)?;
-        let descriptor = file.into_raw_fd();
-        if flags & libc::O_CLOEXEC == 0 {
-            host::files::keep_on_exec(descriptor);
-        }
-        Ok(Some(Flow::Answer(descriptor as u64)))
-    }
-
-    /// The host's path for a guest's: names of guests under /proc become those of their threads, and processes of the
-    /// host are not there.
-    pub(super) fn host_path(&mut self, tid: Tid, path: Vec<u8>) -> Result<Vec<u8>, Errno> {
-        match proc::classify(self, tid, &path) {
-            ProcPath::Other => Ok(path),
-            ProcPath::Missing => Err(Errno::ENOENT),
-            ProcPath::Guest { pid, rest } if rest == "exe" => Ok(self.processes[&pid].image.path.clone()),
-            ProcPath::Guest { pid, rest } => {
-                // Not /proc/thread-self: that is a link, and a guest's directory is none.
-                let its = self.processes[&pid].tasks.first().map_or(0, |tid| self.tasks[tid].host_tid);
-                let is_own = self.tasks[&tid].pid == pid || its == 0;
-                let host_tid = if is_own { host::guest_thread::host_tid() } else { its };
-                let rest = if rest.is_empty() { rest } else { format!("/{rest}") };
-                Ok(format!("/proc/self/task/{host_tid}{rest}").into_bytes())
-            }
-        }
     }
 
     /// Before a call reads or writes a file that is in the page cache: what programs stored through shared maps goes

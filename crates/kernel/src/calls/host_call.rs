@@ -1,5 +1,6 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
+use super::opened::Closed;
 use super::{Args, ERESTARTSYS, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -21,7 +22,7 @@ const MAX_BUFFER_BYTES: u64 = 1 << 20;
 impl Kernel {
     /// A call that the table describes.
     pub(super) fn host_row(&mut self, args: &Args, row: &Row) -> Result<Flow, Errno> {
-        if let Some(flow) = self.special_path(args, row)? {
+        if let Some(flow) = self.proc_call(args, row)? {
             return Ok(flow);
         }
         let file = self.file_before(args)?;
@@ -42,8 +43,8 @@ impl Kernel {
         call: &mut Call,
         copies: &mut Vec<CopyOut>,
     ) -> Result<Arg, Errno> {
-        let (tid, value) = (args.tid, args.at(index));
-        let space = self.space_of(tid);
+        let value = args.at(index);
+        let space = self.space_of(args.tid);
         if matches!(kind, Kind::Value | Kind::Bits | Kind::Fd | Kind::Address) {
             // A length may have been cut to what can be transferred.
             return Ok(call.args[index]);
@@ -60,7 +61,7 @@ impl Kernel {
             Kind::Value | Kind::Bits | Kind::Fd | Kind::Address => unreachable!("answered above"),
             Kind::Path => {
                 let path = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
-                let mut path = self.host_path(tid, path)?;
+                let mut path = self.host_path(args, row, index, path)?;
                 path.push(0);
                 call.buffer(path)
             }
@@ -158,11 +159,17 @@ impl Kernel {
         if let Then::Polled(polled) = &then {
             return self.after_poll(tid, &call, polled, result);
         }
+        self.count_transfer(tid, call.nr, result);
         if result < 0 {
             return Err(self.host_error(tid, &call, result));
         }
-        super::opened::check(&call, result)?;
+        match super::opened::check(&call, result) {
+            None => {}
+            Some(Closed::Refused) => return Err(Errno::EACCES),
+            Some(Closed::InProc) => return self.open_in_proc(tid, &call),
+        }
         match then {
+            Then::Entered { directory } => self.process_of(tid).directory = directory,
             Then::Closed | Then::Polled(_) => {}
             Then::Answer(copies) => self.copy_out(tid, &call, &copies, result)?,
             Then::Wrote { copies, file } => {
@@ -175,6 +182,23 @@ impl Kernel {
             Then::SentMany { headers } => self.after_sent_many(tid, &call, headers, result as usize)?,
         }
         Ok(Flow::Answer(result as u64))
+    }
+
+    /// What /proc/PID/io tells.
+    fn count_transfer(&mut self, tid: Tid, nr: u64, result: i64) {
+        let transfers = &mut self.process_of(tid).transfers;
+        let bytes = result.max(0) as u64;
+        match nr as i64 {
+            libc::SYS_read | libc::SYS_pread64 => {
+                transfers.reads += 1;
+                transfers.read_bytes += bytes;
+            }
+            libc::SYS_write | libc::SYS_pwrite64 => {
+                transfers.writes += 1;
+                transfers.written_bytes += bytes;
+            }
+            _ => {}
+        }
     }
 
     fn host_error(&mut self, tid: Tid, call: &Call, result: i64) -> Errno {

@@ -59,8 +59,8 @@ impl Kernel {
         let process = self.process_of_ref(args.tid);
         let usage = self.mm.usage(space);
         let times = match args.int(0) {
-            RUSAGE_SELF | RUSAGE_THREAD => Times {
-                user_ns: host::files::thread_cpu_ns(),
+            who @ (RUSAGE_SELF | RUSAGE_THREAD) => Times {
+                user_ns: if who == RUSAGE_SELF { self.cpu_ns_of(process.pid) } else { host::files::thread_cpu_ns() },
                 minor: process.past.faults.minor + usage.faults.minor,
                 major: process.past.faults.major + usage.faults.major,
                 peak_resident_pages: process.past.peak_resident_pages.max(usage.peak_resident_pages),
@@ -86,10 +86,17 @@ impl Kernel {
     fn sysinfo(&mut self, args: &Args) -> Result<u64, Errno> {
         let total = u64::from(self.mm.memory().ram().frame_count()) * PAGE_BYTES;
         let free = u64::from(self.mm.free_frames()) * PAGE_BYTES;
+        let used = self.mm.ram_use();
+        let shared = used.shared_memory_pages * PAGE_BYTES;
+        let free_swap = self.config.mm.swap_pages.saturating_sub(used.swapped_pages) * PAGE_BYTES;
+        // Fixed-point numbers with 16 bits after the point.
+        let [one, five, fifteen] = self.load_means().map(|mean| (mean * 65536.0) as u64);
         let uptime = host::files::clock_ns(libc::CLOCK_BOOTTIME).unwrap_or(0) / 1_000_000_000;
         let swap = self.config.mm.swap_pages * PAGE_BYTES;
         let mut bytes = vec![0; 112];
-        for (at, value) in [(0, uptime), (32, total), (40, free), (64, swap), (72, swap)] {
+        let loads = [(8, one), (16, five), (24, fifteen)];
+        let sizes = [(0, uptime), (32, total), (40, free), (48, shared), (64, swap), (72, free_swap)];
+        for (at, value) in sizes.into_iter().chain(loads) {
             bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(value));
         }
         let count = self.tasks.len() as u16;

@@ -70,6 +70,9 @@ impl Kernel {
     /// The file of a descriptor; `None` for /dev/zero, which is memory of its own.
     fn mapped_file(&mut self, descriptor: i32) -> Result<Option<MappedFile>, Errno> {
         let described = host::files::describe(descriptor).map_err(|_| Errno::EBADF)?;
+        if self.has_stand_ins && self.stand_ins.path_of(descriptor).is_some() {
+            return Err(Errno::ENODEV);
+        }
         match described.kind {
             libc::S_IFREG | libc::S_IFBLK => {}
             libc::S_IFCHR if described.rdev == DEV_ZERO => return Ok(None),

@@ -16,6 +16,7 @@ mod opened;
 mod poll;
 mod prctl;
 mod priority;
+mod proc;
 mod process;
 mod scheduling;
 mod signals;
@@ -128,6 +129,7 @@ impl Kernel {
             self.end_process(tid);
             return Outcome::Exit;
         }
+        self.task(tid).is_in_host = false;
         let flow = self.after_host(tid, call, result);
         self.settle(tid, registers, flow)
     }
@@ -157,7 +159,10 @@ impl Kernel {
         match flow {
             Ok(Flow::Answer(value)) => self.answer(tid, registers, Ok(value)),
             Err(errno) => self.answer(tid, registers, Err(errno)),
-            Ok(Flow::Host(call, then)) => Outcome::HostCall(HostCall { call, then }),
+            Ok(Flow::Host(call, then)) => {
+                self.task(tid).is_in_host = true;
+                Outcome::HostCall(HostCall { call, then })
+            }
             Ok(Flow::Sleep(waiting)) => {
                 self.task(tid).waiting = Some(waiting);
                 self.resume_waiting(tid, registers)

@@ -1,7 +1,12 @@
 //! The last line of defence between guests and the host's processes: how the host resolves a path that is not ours, and
 //! what a descriptor that it has just opened really leads to.
 
+use super::Flow;
 use crate::Errno;
+use crate::kernel::Kernel;
+use crate::outcome::Then;
+use crate::proc::Found;
+use crate::task::Tid;
 use host::call::{Arg, Call};
 use host::opened::{Forbidden, Path, forbidden};
 
@@ -58,19 +63,60 @@ pub(super) fn without_magic_links(call: Call) -> Call {
     guarded
 }
 
-/// Closes what a guest must not have, and says what it is told instead.
-pub(super) fn check(call: &Call, result: i64) -> Result<(), Errno> {
+/// What was opened and closed again, since a guest must not have it.
+pub(super) enum Closed {
+    /// The guest is told so.
+    Refused,
+    /// The guest is told so, unless a link of the host's led to a name below /proc that it has itself.
+    InProc,
+}
+
+/// Closes what a guest must not have.
+pub(super) fn check(call: &Call, result: i64) -> Option<Closed> {
     if !OPENING.contains(&(call.nr as i64)) {
-        return Ok(());
+        return None;
     }
-    let Some(reason) = forbidden(result as i32, call.buffers.first().map_or(Path::Guests, |path| whose(path))) else {
-        return Ok(());
-    };
+    let reason = forbidden(result as i32, call.buffers.first().map_or(Path::Guests, |path| whose(path)))?;
     host::files::close(result as i32);
-    Err(match reason {
-        Forbidden::OtherProcess => Errno::ENOENT,
-        Forbidden::Memory | Forbidden::KernelSetting => Errno::EACCES,
+    Some(match reason {
+        Forbidden::OtherProcess => Closed::InProc,
+        Forbidden::Memory | Forbidden::KernelSetting => Closed::Refused,
     })
+}
+
+/// The flags of a call that opens a file.
+fn flags_of(call: &Call) -> i32 {
+    match (call.nr as i64, call.args) {
+        (libc::SYS_open, [_, Arg::Value(flags), ..]) | (libc::SYS_openat, [_, _, Arg::Value(flags), ..]) => {
+            flags as i32
+        }
+        (libc::SYS_openat2, [_, _, Arg::Buffer(how), ..]) => {
+            call.buffers[how].first_chunk().map_or(libc::O_RDONLY, |flags| i32::from_le_bytes(*flags))
+        }
+        _ => libc::O_RDONLY,
+    }
+}
+
+impl Kernel {
+    /// A link that did not look like one of ours led into the host's /proc: the guest gets what it has there itself.
+    pub(super) fn open_in_proc(&mut self, tid: Tid, call: &Call) -> Result<Flow, Errno> {
+        let (directory, path) = match call.args {
+            [Arg::Buffer(path), ..] => (libc::AT_FDCWD, path),
+            [Arg::Value(directory), Arg::Buffer(path), ..] => (directory as i32, path),
+            _ => return Err(Errno::ENOENT),
+        };
+        let path = call.buffers[path].strip_suffix(&[0]).unwrap_or_default();
+        let Found::Node(node) = self.resolve_behind_links(tid, directory, path)? else {
+            return Err(Errno::ENOENT);
+        };
+        let flags = flags_of(call);
+        if let Some(descriptor) = self.open_node(tid, &node, flags)? {
+            return Ok(Flow::Answer(descriptor as u64));
+        }
+        let mut call = Call::plain(libc::SYS_openat as u64, [libc::AT_FDCWD as u64, 0, flags as u64, 0, 0, 0]);
+        call.args[1] = call.buffer([self.host_path_of(&node).into_bytes(), vec![0]].concat());
+        Ok(Flow::Host(call, Then::Answer(Vec::new())))
+    }
 }
 
 /// Who chose a path that the host gets. What guests ask of /proc/self we look up ourselves; these are the answers, as

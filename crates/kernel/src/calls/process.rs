@@ -3,12 +3,12 @@
 use super::{Args, Flow, Wishes};
 use crate::Errno;
 use crate::exec::Image;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, MAX_TASKS};
 use crate::mm::{Limits, SpaceId};
 use crate::outcome::{Files, HostCall, Outcome, Spawn, Then};
 use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
 use crate::task::{
-    Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times,
+    Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times, Transfers,
 };
 use crate::waiting::Waiting;
 use addr::{Gpr, Registers, VirtAddr};
@@ -26,8 +26,6 @@ const CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
 const CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
 /// Namespaces, tracing and pidfds: not for guests.
 const REFUSED: u64 = 0x7e02_0000 | libc::CLONE_PIDFD as u64;
-/// Tasks at most.
-const MAX_TASKS: usize = 4096;
 
 /// clone's arguments.
 struct Clone {
@@ -93,6 +91,9 @@ impl Kernel {
             ending: None,
             alone: None,
             children_usage: Times::default(),
+            directory: None,
+            oom_adjustment: 0,
+            transfers: Transfers::default(),
             has_executed: false,
             started: Instant::now(),
             alarm: Alarm::default(),
@@ -120,6 +121,7 @@ impl Kernel {
         if self.tasks.len() >= MAX_TASKS {
             return Err(Errno::EAGAIN);
         }
+        self.advance_load();
         let child = Tid(self.next_number);
         let pid = if is_thread { self.tasks[&tid].pid } else { self.copy_process(tid, child, flags)? };
         self.next_number += 1;
@@ -182,6 +184,9 @@ impl Kernel {
             ending: None,
             alone: None,
             children_usage: Times::default(),
+            directory: parent.directory.clone(),
+            oom_adjustment: parent.oom_adjustment,
+            transfers: Transfers::default(),
             has_executed: false,
             started: Instant::now(),
             alarm: Alarm::default(),
@@ -228,12 +233,14 @@ impl Kernel {
 
     /// A task that was told to end does: what it leaves to others, and with the last task, what its process leaves.
     pub(crate) fn leave(&mut self, tid: Tid) -> Outcome {
+        self.advance_load();
         self.leave_futexes(tid);
         self.leave_semop(tid);
         self.task(tid).call = None;
         self.task(tid).waiting = None;
         let process = self.process_of(tid);
         if process.tasks.len() > 1 {
+            process.past.cpu_ns += host::files::thread_cpu_ns();
             process.tasks.retain(|other| *other != tid);
             let alone = process.alone.filter(|_| process.tasks.len() == 1);
             self.tasks.remove(&tid);
@@ -282,7 +289,9 @@ impl Kernel {
         let status = process.ending.expect("a process ends with a status");
         process.state = State::Zombie(status);
         process.tasks.clear();
-        process.children_usage.user_ns += used;
+        process.past.cpu_ns += used;
+        process.children_usage.user_ns += process.past.cpu_ns;
+        self.ended_cpu_ns += process.past.cpu_ns;
         let (parent, exit_signal) = (process.parent, process.exit_signal);
         self.note_ended(pid);
         self.undo_semaphores(pid);

@@ -104,7 +104,7 @@ impl Kernel {
 
     fn times(&mut self, args: &Args) -> Result<u64, Errno> {
         let ticks = |ns: u64| ns / 10_000_000;
-        let used = ticks(host::files::thread_cpu_ns());
+        let used = ticks(self.cpu_ns_of(self.pid_of(args.tid)));
         let children = ticks(self.process_of(args.tid).children_usage.user_ns);
         if args.at(0) != 0 {
             let space = self.space_of(args.tid);

@@ -30,6 +30,9 @@ impl Kernel {
     }
 
     fn read_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
+        if let Some(flow) = self.descriptor_call(args)? {
+            return Ok(flow);
+        }
         self.file_before(args)?;
         let space = self.space_of(args.tid);
         let mut parts = Vec::new();
@@ -57,6 +60,9 @@ impl Kernel {
     }
 
     fn write_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
+        if let Some(flow) = self.descriptor_call(args)? {
+            return Ok(flow);
+        }
         let file = self.file_before(args)?;
         let space = self.space_of(args.tid);
         let bytes = self.gather(space, args.at(1), args.at(2))?;

@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     /// Past its last byte.
     pub end: u64,
     pub code: (u64, u64),
+    /// First byte and end of what the file has of the writable segments.
+    pub data: (u64, u64),
 }
 
 impl Kernel {
@@ -100,6 +102,9 @@ impl Kernel {
         }
         let code = file.elf.segments.iter().find(|segment| segment.perms.contains(Perms::EXECUTE));
         let code = code.map_or((0, 0), |code| (bias.wrapping_add(code.addr), bias.wrapping_add(code.end())));
+        let data = file.elf.segments.iter().filter(|segment| segment.perms.contains(Perms::WRITE));
+        let data =
+            data.map(|data| (bias.wrapping_add(data.addr), bias.wrapping_add(data.addr + data.file_bytes))).next_back();
         let last = file.elf.segments.iter().map(Segment::end).max().unwrap_or(0);
         Ok(Loaded {
             bias,
@@ -107,6 +112,7 @@ impl Kernel {
             headers_at: bias.wrapping_add(file.elf.headers_at),
             end: bias.wrapping_add(last),
             code,
+            data: data.unwrap_or((0, 0)),
         })
     }
 

@@ -46,6 +46,8 @@ pub struct Image {
     pub stack_start: u64,
     /// First byte and end of the code, as far as /proc/PID/stat tells.
     pub code: (u64, u64),
+    /// First byte and end of the data that the file initialises.
+    pub data: (u64, u64),
 }
 
 impl Kernel {
@@ -114,6 +116,7 @@ impl Kernel {
             auxiliary: image.auxiliary,
             stack_start: image.start.get(),
             code: program.code,
+            data: program.data,
         };
         Ok((Registers::at_entry(VirtAddr::new(entry), image.start), described))
     }

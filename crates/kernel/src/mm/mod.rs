@@ -34,6 +34,8 @@ mod name;
 mod object;
 mod peek;
 mod place;
+mod ram_use;
+mod references;
 mod segments;
 mod smaps;
 mod space;
@@ -55,6 +57,8 @@ pub use mremap::MremapRequest;
 pub use object::FileId;
 pub(crate) use object::ObjectRef;
 pub use peek::{DumpedArea, PageBytes};
+pub use ram_use::RamUse;
+pub use references::ClearReferences;
 pub use smaps::Statm;
 
 use crate::Errno;

@@ -97,7 +97,8 @@ impl Space {
             // A page that others have too, or that is a file's, stays read-only until it is copied.
             let is_own = leaf.origin == Origin::Anonymous
                 && (0..met.page_count() as u32).all(|index| store.frames.count(leaf.pfn + index) == 1);
-            let allowed = if is_shared || is_own { perms } else { perms.without(Perms::WRITE) };
+            let may_store = (is_shared || is_own) && !leaf.unchanged;
+            let allowed = if may_store { perms } else { perms.without(Perms::WRITE) };
             cursor.replace(|entry| match entry {
                 Entry::Leaf(leaf) => Entry::Leaf(Leaf { perms: allowed, ..leaf }),
                 other => other,

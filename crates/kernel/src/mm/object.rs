@@ -199,6 +199,15 @@ impl Objects {
         self.by_id.contains_key(&id)
     }
 
+    /// Pages in RAM: of files, and of shared memory.
+    pub fn resident_pages(&self) -> (u64, u64) {
+        let count = |object: &Object| object.pages.values().filter(|page| matches!(page, Cached::Resident(_))).count();
+        self.by_id.values().fold((0, 0), |(files, memory), object| match object.is_file() {
+            true => (files + count(object) as u64, memory),
+            false => (files, memory + count(object) as u64),
+        })
+    }
+
     /// A new share in an object.
     pub fn share(&mut self, id: FileId) -> ObjectRef {
         self.idle.retain(|idle| *idle != id);

@@ -64,13 +64,30 @@ impl PageSums {
         self.large += if met.level > 1 { pages } else { 0 };
     }
 
-    fn lines(&self, area: &Area) -> Vec<(&'static str, u64)> {
+    /// Kilobytes that are locked.
+    fn locked(&self, area: &Area) -> u64 {
+        if area.traits.is_locked() { self.proportional / 1024 } else { 0 }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.resident += other.resident;
+        self.proportional += other.proportional;
+        self.proportional_dirty += other.proportional_dirty;
+        self.shared_clean += other.shared_clean;
+        self.shared_dirty += other.shared_dirty;
+        self.private_clean += other.private_clean;
+        self.private_dirty += other.private_dirty;
+        self.referenced += other.referenced;
+        self.anonymous += other.anonymous;
+        self.lazily_free += other.lazily_free;
+        self.large += other.large;
+        self.swapped += other.swapped;
+    }
+
+    /// The lines that smaps and smaps_rollup share, in kilobytes.
+    fn lines(&self, locked: u64) -> Vec<(&'static str, u64)> {
         let kb = |pages: u64| pages * KB_PER_PAGE;
-        let locked = if area.traits.is_locked() { self.proportional / 1024 } else { 0 };
         vec![
-            ("Size", kb(area.pages.count())),
-            ("KernelPageSize", KB_PER_PAGE),
-            ("MMUPageSize", KB_PER_PAGE),
             ("Rss", kb(self.resident)),
             ("Pss", self.proportional / 1024),
             ("Pss_Dirty", self.proportional_dirty / 1024),
@@ -124,12 +141,49 @@ impl Mm {
         let mut text = String::new();
         for area in space.areas.iter() {
             text.push_str(&AreaInfo::of(area, space, &self.store).line());
-            for (name, kb) in PageSums::of(area, space, &self.store).lines(area) {
-                writeln!(text, "{:<16}{kb:>8} kB", format!("{name}:")).expect("a string takes all text");
+            let sums = PageSums::of(area, space, &self.store);
+            let sizes = [("Size", area.pages.count()), ("KernelPageSize", 1), ("MMUPageSize", 1)];
+            sizes.iter().for_each(|(name, pages)| write_line(&mut text, name, pages * KB_PER_PAGE));
+            for (name, kb) in sums.lines(sums.locked(area)) {
+                write_line(&mut text, name, kb);
             }
             let is_eligible = area.backing.is_anonymous() && area.traits.has(AreaTraits::HUGE);
             writeln!(text, "THPeligible:    {:>8}", u64::from(is_eligible)).expect("a string takes all text");
             writeln!(text, "VmFlags: {}", flags_of(area)).expect("a string takes all text");
+        }
+        text
+    }
+
+    /// /proc/PID/smaps_rollup: all areas in one.
+    pub fn smaps_rollup_text(&self, id: SpaceId) -> String {
+        let space = self.space(id);
+        let (mut all, mut locked) = (PageSums::default(), 0);
+        // Pss of anonymous memory, of files, and of shared memory.
+        let mut parts = [0; 3];
+        for area in space.areas.iter() {
+            let sums = PageSums::of(area, space, &self.store);
+            let own = sums.anonymous * PAGE_BYTES;
+            let object = area.backing.object().map(|object| self.store.objects.get(object.id()).is_file());
+            match object {
+                None => parts[0] += sums.proportional,
+                Some(is_file) => {
+                    parts[0] += own.min(sums.proportional);
+                    parts[if is_file { 1 } else { 2 }] += sums.proportional.saturating_sub(own);
+                }
+            }
+            locked += sums.locked(area);
+            all.merge(&sums);
+        }
+        let first = space.areas.iter().next().map_or(0, |area| area.pages.start.start().get());
+        let last = space.areas.iter().next_back().map_or(0, |area| area.pages.end.start().get());
+        let mut text = format!("{first:08x}-{last:08x} ---p 00000000 00:00 0 ");
+        text = format!("{text:<73}[rollup]\n");
+        let parts = ["Pss_Anon", "Pss_File", "Pss_Shmem"].into_iter().zip(parts.map(|bytes| bytes / 1024));
+        let mut lines = all.lines(locked);
+        let after_pss = lines.iter().position(|(name, _)| *name == "Pss_Dirty").map_or(0, |at| at + 1);
+        lines.splice(after_pss..after_pss, parts);
+        for (name, kb) in lines {
+            write_line(&mut text, name, kb);
         }
         text
     }
@@ -190,13 +244,18 @@ impl Mm {
                 let shares = self.store.frames.count(pfn);
                 let is_exclusive = is_own && shares == 1 || leaf.origin == Origin::Object && shares == 2;
                 let object = if leaf.origin == Origin::Object { OBJECT } else { 0 };
-                u64::from(pfn.get()) | PRESENT | SOFT_DIRTY | object | if is_exclusive { EXCLUSIVE } else { 0 }
+                let changed = if leaf.unchanged { 0 } else { SOFT_DIRTY };
+                u64::from(pfn.get()) | PRESENT | changed | object | if is_exclusive { EXCLUSIVE } else { 0 }
             }
             Entry::Swapped(slot) => slot.get() << 5 | SWAPPED | SOFT_DIRTY,
             Entry::Guard => GUARD,
             Entry::Absent | Entry::Table { .. } => 0,
         }
     }
+}
+
+fn write_line(text: &mut String, name: &str, kb: u64) {
+    writeln!(text, "{:<16}{kb:>8} kB", format!("{name}:")).expect("a string takes all text");
 }
 
 /// The letters of VmFlags.

@@ -1,79 +1,41 @@
-//! /proc as guests see it: their own processes, described by us.
+//! The guest's world in names: /proc, and the parts of /sys that say what the machine is.
+//!
+//! The tree is not stored anywhere: a [`Node`] is a path and what is there, found anew by each walk (`resolve`). The
+//! names of a process's directory are rows of data (`rows`), each with the function that writes the file. An open file
+//! or directory of the tree is a host descriptor that *stands in* for it ([`host::StandIns`]): it carries the path, so
+//! whatever guests do with descriptors keeps working, and its text is made when it is read from its start (`open`).
+//! What tells nothing of the host that is not the guest's as well (mounts, control groups, name spaces) is the host's
+//! own, read through the thread that it is about.
+//!
+//! Texts with many lines that Linux versions change are the host's lines with our values in place of its
+//! (`template`): the same keys, in the same order, on whatever host this runs.
 
-mod text;
+mod accounts;
+mod controls;
+mod list;
+mod load;
+mod machine;
+mod memory;
+mod node;
+mod open;
+mod processors;
+mod resolve;
+mod rows;
+mod status;
+mod system;
+mod template;
+mod words;
 
-use crate::kernel::Kernel;
-use crate::task::{Pid, Tid};
-use std::borrow::Cow;
+pub(crate) use list::Layout;
+pub(crate) use load::LoadAverage;
+pub(crate) use node::{Link, Node, What};
+pub(crate) use open::Content;
+pub(crate) use resolve::{Found, LastLink};
 
-/// What a path means.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum ProcPath {
-    /// Not a process's.
-    Other,
-    /// A guest's; the rest of the path is relative to its directory.
-    Guest { pid: Pid, rest: String },
-    /// A process that is no guest.
-    Missing,
-}
+use crate::Errno;
+use std::io;
 
-/// Sorts a path. `/proc/self`, `/proc/thread-self`, `/proc/PID` and `/proc/PID/task/TID` are processes'.
-pub(crate) fn classify(kernel: &Kernel, tid: Tid, path: &[u8]) -> ProcPath {
-    let Ok(path) = std::str::from_utf8(path) else { return ProcPath::Other };
-    let path = behind_link(path);
-    let Some(rest) = path.strip_prefix("/proc/") else { return ProcPath::Other };
-    let (first, rest) = rest.split_once('/').map_or((rest, ""), |(first, rest)| (first, rest.trim_start_matches('/')));
-    let pid = match first {
-        "self" | "thread-self" => kernel.pid_of(tid),
-        number => match number.parse() {
-            Ok(number) => Pid(number),
-            Err(_) => return ProcPath::Other,
-        },
-    };
-    match kernel.processes.get(&pid) {
-        Some(process) if !process.is_zombie() || rest.is_empty() => {
-            ProcPath::Guest { pid, rest: without_task(rest).to_owned() }
-        }
-        _ => ProcPath::Missing,
-    }
-}
-
-/// The links of /dev that lead to a process's own descriptors.
-fn behind_link(path: &str) -> Cow<'_, str> {
-    let descriptor = match path {
-        "/dev/fd" => return "/proc/self/fd".into(),
-        "/dev/stdin" => "0",
-        "/dev/stdout" => "1",
-        "/dev/stderr" => "2",
-        _ => match path.strip_prefix("/dev/fd/") {
-            Some(descriptor) => descriptor,
-            None => return path.into(),
-        },
-    };
-    format!("/proc/self/fd/{descriptor}").into()
-}
-
-/// What a thread's directory has is, for us, what its process's has.
-fn without_task(rest: &str) -> &str {
-    let Some(inside) = rest.strip_prefix("task/") else { return rest };
-    inside.split_once('/').map_or("", |(_, rest)| rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_links_of_dev_are_a_processs_own() {
-        assert_eq!(behind_link("/dev/fd/63"), "/proc/self/fd/63");
-        assert_eq!(behind_link("/dev/stderr"), "/proc/self/fd/2");
-        assert_eq!(behind_link("/dev/null"), "/dev/null");
-    }
-
-    #[test]
-    fn a_threads_files_are_its_processs() {
-        assert_eq!(without_task("task/7/maps"), "maps");
-        assert_eq!(without_task("task/7"), "");
-        assert_eq!(without_task("fd/3"), "fd/3");
-    }
+/// The host's error as a guest is told it.
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_code(error.raw_os_error().unwrap_or(libc::EIO))
 }
