@@ -4,7 +4,9 @@
 mod bench;
 mod bless;
 mod checkers;
+mod corpus;
 mod portable;
+mod results;
 mod shell;
 mod test;
 mod tools;
@@ -32,6 +34,8 @@ enum Command {
     Bench(bench::Options),
     /// Check that the binary builds for platforms where it cannot run programs; rustup provides their libraries.
     Portable,
+    /// Run real programs natively and under pagewalk, compare, and write the table of bench/RESULTS.md.
+    Corpus(corpus::Options),
     /// Run the tests and accept what they print as the golden files; review the diff.
     Bless(bless::Options),
 }
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => checkers::run("fuzz", &options),
         Command::Bench(options) => bench::run(&options),
         Command::Portable => portable::run(),
+        Command::Corpus(options) => corpus::run(&options),
         Command::Bless(options) => bless::run(&options),
     };
     match result {

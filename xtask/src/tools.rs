@@ -26,6 +26,22 @@ pub const FOR_BENCHMARKS: &[Tool] = &[
     Tool { program: "valgrind", package: "valgrind" },
 ];
 
+/// What the cases of the corpus cannot do without; a case whose programs are not installed is skipped, and says so.
+pub const FOR_CORPUS: &[Tool] = &[
+    Tool { program: "cc", package: "build-essential" },
+    Tool { program: "bc", package: "bc" },
+    Tool { program: "gawk", package: "gawk" },
+    Tool { program: "gdb", package: "gdb" },
+    Tool { program: "git", package: "git" },
+    Tool { program: "openssl", package: "openssl" },
+    Tool { program: "perl", package: "perl" },
+    Tool { program: "python3", package: "python3" },
+    Tool { program: "redis-server", package: "redis-server" },
+    Tool { program: "sqlite3", package: "sqlite3" },
+    Tool { program: "xz", package: "xz-utils" },
+    Tool { program: "zstd", package: "zstd" },
+];
+
 /// Installs what is missing where we are root on a Debian, and otherwise says what to install.
 pub fn provide(tools: &[Tool]) -> Result<()> {
     let packages = missing(tools);

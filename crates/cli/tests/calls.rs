@@ -28,3 +28,9 @@ fn many_messages_pass_in_one_call() {
 fn what_was_asked_of_the_scheduler_is_told_back() {
     same_transcript("scheduling");
 }
+
+#[test]
+fn calls_that_never_block_are_never_interrupted() {
+    let story = same_transcript("interrupted_calls");
+    assert_eq!(story, "0 failures, signals arrived\n");
+}

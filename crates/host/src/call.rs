@@ -8,13 +8,17 @@
 //! enter:  syscall
 //! ```
 //! Whoever wants the thread back sets the word and sends it a signal. Its handler moves a thread that is between
-//! `check` and `enter` to `interrupted`, so that no signal is lost between the look and the call; a thread that is
-//! inside the call comes back from it with `EINTR`.
+//! `check` and `enter` to `interrupted`, so that no signal is lost between the look and the call: its answer is
+//! [`NOT_BEGUN`]. A thread that is inside the call comes back from it with `EINTR`, if the host lets that call be
+//! interrupted.
 
 use std::arch::global_asm;
 use std::mem::MaybeUninit;
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+/// The answer of a call that was interrupted before the host was asked: Linux's internal ERESTARTNOINTR.
+pub const NOT_BEGUN: i64 = -513;
 
 /// The signal that interrupts a host call: nothing else in this process uses it.
 const KICK_SIGNAL: i32 = 62;
@@ -90,7 +94,7 @@ impl Call {
     }
 
     /// Executes it on the calling thread: the host's answer, a negative error number included; `-EINTR` when the thread
-    /// was interrupted.
+    /// was interrupted in it, [`NOT_BEGUN`] when it was interrupted before.
     ///
     /// # Panics
     /// When the call would change this process's own memory, threads or signals.
@@ -171,10 +175,11 @@ global_asm!(
     "syscall",
     "ret",
     "pagewalk_host_call_interrupted:",
-    "mov rax, -4",
+    "mov rax, {not_begun}",
     "ret",
     ".size pagewalk_host_call, . - pagewalk_host_call",
     ".popsection",
+    not_begun = const NOT_BEGUN,
 );
 
 unsafe extern "C" {
@@ -236,7 +241,7 @@ mod tests {
         let interrupt = receiver.recv().unwrap();
         std::thread::sleep(Duration::from_millis(20));
         interrupt.raise();
-        assert_eq!(thread.join().unwrap(), (-4, -4, 0));
+        assert_eq!(thread.join().unwrap(), (-4, NOT_BEGUN, 0));
     }
 
     #[test]

@@ -36,6 +36,13 @@ pub struct HostCall {
     pub(crate) then: Then,
 }
 
+impl HostCall {
+    /// Whether it is the last one of a process: nothing interrupts it any more.
+    pub fn ends_process(&self) -> bool {
+        matches!(self.then, Then::Closed)
+    }
+}
+
 /// What a finished host call means for the guest.
 #[derive(Debug)]
 pub(crate) enum Then {

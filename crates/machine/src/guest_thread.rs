@@ -96,6 +96,9 @@ impl GuestThread {
 
     fn ask_host(&mut self, mut call: HostCall) -> Outcome {
         let Self { shared, tid, sleeper, .. } = self;
+        if call.ends_process() {
+            sleeper.clear();
+        }
         let mark = shared.token.enter_host(tid.get());
         let result = call.call.perform(sleeper.interrupt());
         shared.token.take_back(mark);

@@ -1,12 +1,9 @@
 //! The table, and its section of bench/RESULTS.md.
 
 use super::Measured;
-use crate::shell::{self, Result};
+use crate::results;
+use crate::shell::Result;
 use std::fmt::Write;
-use std::fs;
-
-const START: &str = "<!-- cargo xtask bench -->";
-const END: &str = "<!-- end of cargo xtask bench -->";
 
 /// The medians in seconds, each with its ratio to native, and the geometric mean of the ratios.
 pub fn table(runners: &[&str], rows: &[Measured]) -> String {
@@ -22,22 +19,15 @@ pub fn table(runners: &[&str], rows: &[Measured]) -> String {
     table
 }
 
-/// Replaces the section between the two marks, or appends it.
+/// Replaces the section of bench/RESULTS.md.
 pub fn write(table: &str, rounds: usize) -> Result<()> {
-    let path = shell::root().join("bench/RESULTS.md");
-    let old = fs::read_to_string(&path).unwrap_or_else(|_| "# Measurements\n".to_string());
-    let (before, after) = match (old.split_once(START), old.split_once(END)) {
-        (Some((before, _)), Some((_, after))) => (before.to_string(), after.to_string()),
-        _ => (format!("{old}\n"), "\n".to_string()),
-    };
-    let section = format!(
-        "{START}\n## Whole programs\n\n`cargo xtask bench --rounds {rounds}`: seconds of wall time, median of \
-         {rounds} interleaved rounds, start-up included, and the ratio to native. {}. A dash is a run that failed or \
-         printed something else.\n\n{table}{END}",
-        machine()
+    let text = format!(
+        "## Whole programs\n\n`cargo xtask bench --rounds {rounds}`: seconds of wall time, median of {rounds} \
+         interleaved rounds, start-up included, and the ratio to native. {}. A dash is a run that failed or printed \
+         something else.\n\n{table}",
+        results::machine()
     );
-    fs::write(&path, before + &section + &after)
-        .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    results::replace_section("cargo xtask bench", &text)
 }
 
 fn cell(seconds: Option<f64>, native: Option<f64>) -> String {
@@ -56,11 +46,4 @@ fn mean(rows: &[Measured], column: usize) -> String {
         }
         _ => "-".to_string(),
     }
-}
-
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    let count = info.lines().filter(|line| line.starts_with("processor")).count();
-    format!("Machine: {}, {count} cores", model.unwrap_or("unknown CPU"))
 }

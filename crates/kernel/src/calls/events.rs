@@ -83,6 +83,7 @@ enum End {
 fn error_name(errno: Errno) -> String {
     match errno.code() {
         512 => "ERESTARTSYS".to_owned(),
+        513 => "ERESTARTNOINTR".to_owned(),
         514 => "ERESTARTNOHAND".to_owned(),
         516 => "ERESTART_RESTARTBLOCK".to_owned(),
         _ => errno.to_string(),

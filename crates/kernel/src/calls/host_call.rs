@@ -1,7 +1,7 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
 use super::opened::Closed;
-use super::{Args, ERESTARTSYS, Flow};
+use super::{Args, ERESTARTNOINTR, ERESTARTSYS, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, SpaceId};
@@ -10,7 +10,7 @@ use crate::signal::SigInfo;
 use crate::table::{Kind, Row};
 use crate::task::Tid;
 use addr::{PAGE_BYTES, Perms, VirtAddr};
-use host::call::{Arg, Call};
+use host::call::{Arg, Call, NOT_BEGUN};
 
 /// The longest path, with its final zero.
 pub(super) const PATH_BYTES: usize = 4096;
@@ -202,6 +202,9 @@ impl Kernel {
     }
 
     fn host_error(&mut self, tid: Tid, call: &Call, result: i64) -> Errno {
+        if result == NOT_BEGUN {
+            return ERESTARTNOINTR;
+        }
         let errno = Errno::from_code(-result as i32);
         let nr = call.nr as i64;
         if errno == Errno::EPIPE {

@@ -41,11 +41,13 @@ use crate::table::{self, Class};
 use crate::task::Tid;
 use crate::waiting::Waiting;
 use addr::{Gpr, Registers};
-use host::call::Call;
+use host::call::{Call, NOT_BEGUN};
 use std::time::Instant;
 
 /// Restart if the handler's SA_RESTART says so, or if there is no handler (Linux's internal numbers).
 pub(crate) const ERESTARTSYS: Errno = Errno::from_code(512);
+/// Restart in any case: the signal came before the call began.
+pub(crate) const ERESTARTNOINTR: Errno = Errno::from_code(513);
 /// Restart unless a handler runs.
 pub(crate) const ERESTARTNOHAND: Errno = Errno::from_code(514);
 /// Go on by restart_syscall unless a handler runs.
@@ -125,7 +127,10 @@ impl Kernel {
         call: HostCall,
         result: i64,
     ) -> Outcome {
-        if let Then::Closed = call.then {
+        if call.ends_process() {
+            if result == NOT_BEGUN {
+                return Outcome::HostCall(call);
+            }
             self.end_process(tid);
             return Outcome::Exit;
         }

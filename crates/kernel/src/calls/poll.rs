@@ -12,7 +12,7 @@ use crate::outcome::{CopyLength, CopyOut, Polled, Then};
 use crate::signal::SigSet;
 use crate::task::Tid;
 use addr::VirtAddr;
-use host::call::{Arg, Call};
+use host::call::{Arg, Call, NOT_BEGUN};
 use std::time::{Duration, Instant};
 
 /// Descriptors that select can name.
@@ -108,7 +108,8 @@ impl Kernel {
             // Memory that cannot be written is not told of, as in Linux.
             let _ = self.mm.write_all(space, VirtAddr::new(to), &unit.bytes(left));
         }
-        if result == -i64::from(libc::EINTR) {
+        // What the call's own mask lets through interrupts it, however early it comes.
+        if result == -i64::from(libc::EINTR) || result == NOT_BEGUN {
             return Err(self.interrupted_poll(tid, call, polled.until));
         }
         if let Some(mask) = self.task(tid).saved_mask.take() {

@@ -39,6 +39,9 @@ impl Mm {
             *known = KnownFile { kept, mode, identity };
         }
         if !was_same {
+            // Pages that we wrote back changed the identity too: what programs have stored since must not be lost.
+            self.resize(id, identity.size);
+            self.sync_file(id);
             self.file_changed(id);
         }
         Ok(id)

@@ -160,16 +160,19 @@ impl Object {
         frames.memory().code().note_write(pfn);
     }
 
-    /// Reads cached pages of a byte range again, into the same frames.
+    /// Reads a byte range again into the frames that hold it, and no byte beside it: a program may just have stored there.
     pub fn refresh(&mut self, from: u64, to: u64, frames: &Frames) {
         let Source::File(known) = &self.source else { return };
         // A write beyond the end, of nothing, changes nothing.
         let pages = from / PAGE_BYTES..to.div_ceil(PAGE_BYTES).max(from / PAGE_BYTES);
         for (index, cached) in self.pages.range(pages) {
             let Cached::Resident(pfn) = cached else { continue };
+            let start = index * PAGE_BYTES;
+            let (first, end) = (from.max(start), to.min(start + PAGE_BYTES));
             let mut bytes = [0; PAGE_BYTES as usize];
-            if known.kept.read_at(&mut bytes, index * PAGE_BYTES).is_ok() {
-                frames.memory().ram().write(pfn.start(), &bytes);
+            let bytes = &mut bytes[..end.saturating_sub(first) as usize];
+            if known.kept.read_at(bytes, first).is_ok() {
+                frames.memory().ram().write(pfn.start() + (first - start), bytes);
                 frames.memory().code().note_write(*pfn);
             }
         }

@@ -3,7 +3,7 @@
 use super::frame::{self, LEGACY_STATE_BYTES};
 use super::set::{Action, Cause, DefaultAction, SIG_DFL, SIG_IGN, SigInfo, SigSet, default_of};
 use crate::Errno;
-use crate::calls::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTSYS, Flow};
+use crate::calls::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Flow};
 use crate::kernel::Kernel;
 use crate::outcome::{Core, Dying, Outcome, Wait};
 use crate::task::{AltStack, News, State, Status, Tid};
@@ -102,6 +102,7 @@ impl Kernel {
         if let Some(call) = task.call.take() {
             match interruption(registers) {
                 Some(ERESTARTSYS) if action.flags & libc::SA_RESTART as u64 != 0 => again(registers, call.nr),
+                Some(ERESTARTNOINTR) => again(registers, call.nr),
                 Some(_) => registers.set(Gpr::Rax, Errno::EINTR.as_result()),
                 None => {}
             }
@@ -201,7 +202,7 @@ impl AltStack {
 fn interruption(registers: &Registers) -> Option<Errno> {
     let code = (registers.get(Gpr::Rax) as i64).checked_neg().and_then(|code| i32::try_from(code).ok())?;
     let errno = Errno::from_code(code);
-    [ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK].contains(&errno).then_some(errno)
+    [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK].contains(&errno).then_some(errno)
 }
 
 /// Makes a call again, or another one in its place.

@@ -95,6 +95,34 @@ fn writing_and_growing_the_file_shows_in_maps() {
 }
 
 #[test]
+fn a_store_outlives_a_write_back_and_the_next_map() {
+    let (mut world, file, id) = file_world(MmConfig::default(), 2 * K);
+    let start = world.map_file(id, 2 * K, RW, MAP_SHARED, OpenMode::ReadWrite).expect("it is writable");
+    world.store(start, 41).expect("it is mapped");
+    world.mm.sync_file(id);
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("its owner may");
+    world.store(start, 42).expect("it is mapped");
+    assert_eq!(adopt(&mut world, &file), id);
+    assert_eq!((world.load(start), host_byte(&file, 0)), (Ok(42), 42));
+    file.set_len(K).expect("it shrinks");
+    world.store(start + K, 43).expect("the cache does not know yet");
+    adopt(&mut world, &file);
+    assert_eq!(file.metadata().expect("it is open").len(), K, "not written beyond the new end");
+    world.end();
+}
+
+#[test]
+fn a_write_leaves_the_bytes_beside_it() {
+    let (mut world, file, id) = file_world(MmConfig::default(), K);
+    let start = world.map_file(id, K, RW, MAP_SHARED, OpenMode::ReadWrite).expect("it is writable");
+    world.store(start + 9, 42).expect("it is mapped");
+    file.write_all_at(&[50], 8).expect("it takes bytes");
+    world.mm.file_written(id, 8, 1);
+    assert_eq!((world.load(start + 8), world.load(start + 9)), (Ok(50), Ok(42)));
+    world.end();
+}
+
+#[test]
 fn truncation_takes_pages_and_private_copies() {
     let (mut world, file, id) = file_world(MmConfig::default(), 4 * K);
     let shared = world.map_file(id, 4 * K, RW, MAP_SHARED, OpenMode::ReadWrite).expect("it is writable");

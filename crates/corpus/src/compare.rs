@@ -1,0 +1,146 @@
+//! Whether two runs of a case are equal.
+
+use crate::case::Case;
+use crate::files;
+use crate::trial::{Runner, Side, Trial};
+use std::env;
+use std::io::{self, Write};
+use std::iter;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What became of a case.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Both runs were made.
+    Compared {
+        /// Whether they agree.
+        equality: Equality,
+        /// The native run's time by the clock on the wall.
+        native: Duration,
+        /// pagewalk's.
+        guest: Duration,
+    },
+    /// The timer signal changes what the native run does: these programs cannot be compared under it.
+    Disturbed,
+    /// This program is not installed.
+    Skipped(String),
+    /// The case itself cannot be run here.
+    Broken(String),
+}
+
+/// Whether two runs agree.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Equality {
+    /// On everything.
+    Equal,
+    /// Not; a sentence for each difference.
+    Different(Vec<String>),
+}
+
+impl Runner {
+    /// Runs a case on both sides.
+    #[must_use]
+    pub fn judge(&self, case: &Case) -> Verdict {
+        if let Some(missing) = case.needs.iter().find(|program| !is_installed(program)) {
+            return Verdict::Skipped(missing.clone());
+        }
+        let compared = || {
+            let native = self.trial(case, Side::Native)?;
+            if self.timer.is_some() {
+                let calm = Runner { timer: None, ..self.clone() }.trial(case, Side::Native)?;
+                if compare(case, &calm, &native)? != Equality::Equal {
+                    return Ok(Verdict::Disturbed);
+                }
+            }
+            let guest = self.trial(case, Side::Guest)?;
+            let equality = compare(case, &native, &guest)?;
+            Ok(Verdict::Compared { equality, native: native.time, guest: guest.time })
+        };
+        compared().unwrap_or_else(|error: io::Error| Verdict::Broken(error.to_string()))
+    }
+}
+
+fn compare(case: &Case, native: &Trial, guest: &Trial) -> io::Result<Equality> {
+    let mut differences = Vec::new();
+    if native.status.is_none() {
+        differences.push(format!("the native run took more than {} s", case.seconds));
+    }
+    if native.status != guest.status {
+        differences.push(format!("status {} natively, {} under pagewalk", word(native.status), word(guest.status)));
+    }
+    let streams = [("stdout", &native.stdout, &guest.stdout), ("stderr", &native.stderr, &guest.stderr)];
+    for (name, native, guest) in streams {
+        let (native, guest) = (filtered(native, &case.filters)?, filtered(guest, &case.filters)?);
+        differences.extend(first_difference(&native, &guest).map(|lines| format!("{name}: {lines}")));
+    }
+    differences.extend(files::differences(&native.files, &guest.files, &case.loose));
+    Ok(if differences.is_empty() { Equality::Equal } else { Equality::Different(differences) })
+}
+
+fn word(status: Option<i32>) -> String {
+    status.map_or_else(|| "timeout".to_string(), |status| status.to_string())
+}
+
+/// What every case is filtered by: the process that a shell says was killed.
+const FILTERS: &str = r"s/^(.*: line [0-9]+:) +[0-9]+ +/\1 PID /";
+
+/// The text after every filter of the list.
+fn filtered(text: &[u8], filters: &[String]) -> io::Result<Vec<u8>> {
+    let mut sed = Command::new("sed");
+    let expressions = iter::once(FILTERS).chain(filters.iter().map(String::as_str));
+    sed.arg("-E").args(expressions.flat_map(|filter| ["-e", filter])).env("LC_ALL", "C.UTF-8");
+    let mut child = sed.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().expect("standard input is a pipe");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(text));
+        child.wait_with_output()
+    })?;
+    if output.status.success() { Ok(output.stdout) } else { Err(io::Error::other(format!("sed {filters:?} failed"))) }
+}
+
+/// The first lines that differ, if any.
+fn first_difference(native: &[u8], guest: &[u8]) -> Option<String> {
+    if native == guest {
+        return None;
+    }
+    let (native, guest) = (String::from_utf8_lossy(native), String::from_utf8_lossy(guest));
+    let (mut native, mut guest) = (native.lines(), guest.lines());
+    for number in 1.. {
+        match (native.next(), guest.next()) {
+            (None, None) => break,
+            (native, guest) if native == guest => {}
+            (native, guest) => {
+                let shown = |line: Option<&str>| line.map_or_else(|| "nothing".to_string(), |line| format!("{line:?}"));
+                return Some(format!("line {number}: {} natively, {} under pagewalk", shown(native), shown(guest)));
+            }
+        }
+    }
+    Some("the last line ends differently".to_string())
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_applied_in_order_and_to_both() {
+        let filters = ["s/[0-9]+/N/g".to_string(), "s/N ms/T/".to_string()];
+        assert_eq!(filtered(b"took 12 ms\n", &filters).unwrap(), b"took T\n");
+        assert!(filtered(b"", &["s/(/".to_string()]).is_err());
+    }
+
+    #[test]
+    fn the_first_differing_line_is_named() {
+        assert_eq!(first_difference(b"a\nb\n", b"a\nb\n"), None);
+        let said = first_difference(b"a\nb\n", b"a\nc\n").unwrap();
+        assert_eq!(said, "line 2: \"b\" natively, \"c\" under pagewalk");
+        assert!(first_difference(b"a\n", b"").unwrap().contains("nothing under pagewalk"));
+        assert!(first_difference(b"a\n", b"a").unwrap().contains("ends differently"));
+    }
+}
