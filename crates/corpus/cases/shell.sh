@@ -74,13 +74,14 @@ echo "not reached"
 #% case: job-control
 #% quick
 #% filter: s/^\[[0-9]+\] [0-9]+$/[N] PID/
+#% filter: /Terminated/d
 set -m
 sleep 100 & sleep 200 &
 jobs
 kill -STOP %1; sleep 0.3; jobs
 kill -CONT %1; sleep 0.3; jobs
-kill %1 %2; wait; jobs
-(sleep 0.2; echo done) & fg
+kill %1; wait %1; echo "first $?"; kill %2; wait %2; echo "second $?"
+(sleep 0.5; echo done) & fg >/dev/null
 echo "fg $?"
 #% case: job-control-monitor-groups
 set -m
