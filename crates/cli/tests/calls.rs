@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::same_transcript;
+use common::{same_transcript, stdout};
+use std::process::Command;
 
 #[test]
 fn interrupted_calls_go_on_as_linux_says() {
@@ -33,4 +34,36 @@ fn what_was_asked_of_the_scheduler_is_told_back() {
 fn calls_that_never_block_are_never_interrupted() {
     let story = same_transcript("interrupted_calls");
     assert_eq!(story, "0 failures, signals arrived\n");
+}
+
+#[test]
+fn children_are_waited_for_inherited_and_replaced() {
+    same_transcript("children");
+}
+
+#[test]
+fn timers_of_real_and_of_cpu_time_end() {
+    same_transcript("timers");
+}
+
+#[test]
+fn limits_are_kept() {
+    same_transcript("limits");
+}
+
+/// What the caller ignores, the guest ignores: nohup has no other way to say it.
+#[test]
+fn ignored_signals_are_inherited() {
+    let shown = "trap - INT; grep SigIgn /proc/self/status";
+    let ask = |ignored: &str| {
+        let line = format!("trap '' {ignored}; exec \"$0\" run --quiet /bin/sh -c '{shown}'");
+        let output = Command::new("sh").args(["-c", &line, env!("CARGO_BIN_EXE_pagewalk")]).output();
+        let text = stdout(&output.expect("there is a shell"));
+        let digits = text.split_whitespace().last().expect("a set of signals").to_owned();
+        u64::from_str_radix(&digits, 16).expect("a number")
+    };
+    let bit = |signal: i32| 1 << (signal - 1);
+    let all = bit(libc::SIGHUP) | bit(libc::SIGPIPE) | bit(libc::SIGINT);
+    assert_eq!(ask("HUP PIPE INT") & all, all);
+    assert_eq!(ask("HUP") & all, bit(libc::SIGHUP));
 }

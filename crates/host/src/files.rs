@@ -124,12 +124,6 @@ pub fn descriptors_of_thread(host_tid: i32) -> Vec<RawFd> {
     numbers.into_iter().filter(|descriptor| is_open(*descriptor)).collect()
 }
 
-/// CPU time of a thread of this process, in nanoseconds; 0 when it has ended.
-pub fn cpu_ns_of_thread(host_tid: i32) -> u64 {
-    // As the kernel numbers the CPU clocks of threads: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
-    clock_ns(!host_tid << 3 | 6).unwrap_or(0)
-}
-
 /// The open descriptors of the calling thread's table.
 pub fn open_descriptors() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/thread-self/fd") else {
@@ -211,12 +205,26 @@ pub fn fair_slice_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// CPU time of the calling thread, in nanoseconds.
-pub fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the host fills the buffer.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// Whether a table has room for so many descriptors below a limit, from a number on.
+pub fn has_room(from: RawFd, limit: RawFd, wanted: usize) -> bool {
+    if from >= limit {
+        return false;
+    }
+    // Mostly the highest numbers are free.
+    if (0..wanted as RawFd).all(|back| limit - 1 - back >= from && !is_open(limit - 1 - back)) {
+        return true;
+    }
+    (from..limit).filter(|descriptor| !is_open(*descriptor)).take(wanted).count() == wanted
+}
+
+/// Lets guests have as many descriptors as this, if the host's hard limit does: theirs are this process's.
+pub fn raise_descriptor_limit(wanted: u64) {
+    let (soft, hard) = resource_limit(libc::RLIMIT_NOFILE);
+    let limit = libc::rlimit { rlim_cur: wanted.min(hard), rlim_max: hard };
+    if limit.rlim_cur > soft {
+        // SAFETY: raises a limit of the own process.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    }
 }
 
 /// A clock of the host, in nanoseconds.
@@ -225,6 +233,14 @@ pub fn clock_ns(clock: i32) -> Option<u64> {
     // SAFETY: the host fills the buffer or fails.
     let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
     (answer == 0).then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// The resolution of a clock of the host, in nanoseconds.
+pub fn clock_resolution_ns(clock: i32) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the host fills the buffer, or leaves it as it is.
+    unsafe { libc::clock_getres(clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn is_open(descriptor: RawFd) -> bool {

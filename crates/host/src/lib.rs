@@ -3,6 +3,7 @@
 pub mod call;
 mod code_memory;
 pub mod cpu;
+pub mod cpu_time;
 pub mod files;
 pub mod guest_thread;
 mod kept_file;

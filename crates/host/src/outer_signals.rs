@@ -2,7 +2,52 @@
 
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// What pagewalk was started with, before anything here changed it: bit n - 1 is signal n.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Inherited {
+    /// Signals that are ignored.
+    pub ignored: u64,
+    /// Signals that are blocked.
+    pub blocked: u64,
+}
+
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+static BLOCKED: AtomicU64 = AtomicU64::new(0);
+
+/// Run by the loader before `main`, and so before the Rust runtime, which ignores SIGPIPE.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_INHERITED: extern "C" fn() = note_inherited;
+
+extern "C" fn note_inherited() {
+    let mut set = empty_set();
+    // SAFETY: asks about signals and the mask; the pointers are valid, and nothing of the Rust runtime is needed.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut set);
+        for signal in 1..=LAST_SIGNAL {
+            let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+            let known = libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0;
+            let bit = 1 << (signal - 1);
+            if known && action.assume_init().sa_sigaction == libc::SIG_IGN {
+                IGNORED.fetch_or(bit, Ordering::Relaxed);
+            }
+            if libc::sigismember(&raw const set, signal) == 1 {
+                BLOCKED.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What pagewalk was started with: its first program is, too.
+pub fn inherited() -> Inherited {
+    Inherited { ignored: IGNORED.load(Ordering::Relaxed), blocked: BLOCKED.load(Ordering::Relaxed) }
+}
+
+/// The largest signal number.
+const LAST_SIGNAL: i32 = 64;
 
 /// Signals that somebody may send to pagewalk and that the guest shall get.
 pub const FORWARDED: [i32; 14] = [

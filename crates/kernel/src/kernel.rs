@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::exec::{LoadError, Program};
+use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
 use crate::outcome::{HostCall, Outcome, Trap};
@@ -94,7 +94,7 @@ pub struct Kernel {
     pub(crate) switches: u64,
     last_ran: Option<Tid>,
     /// What tasks that have called execve begin with, once they are alone.
-    pub(crate) new_program: FxHashMap<Tid, Registers>,
+    pub(crate) new_program: FxHashMap<Tid, NewProgram>,
     random: u64,
     notices: Vec<Tid>,
     events: Vec<TaskEvent>,
@@ -168,7 +168,8 @@ impl Kernel {
     ) -> Result<(Tid, Registers), LoadError> {
         let tid = self.add_first_process();
         let program = Program { path: program.to_vec(), argv: argv.to_vec(), envp: envp.to_vec() };
-        let registers = self.load_program(tid, &program)?;
+        let NewProgram { space, registers, image } = self.prepare_program(tid, &program)?;
+        self.become_program(tid, space, image);
         Ok((tid, registers))
     }
 

@@ -20,8 +20,8 @@ pub enum Outcome {
     /// A new task was made: it begins to run on a thread of its own, and then [`crate::Kernel::resume`] is called for
     /// the task that made it.
     Spawn(Spawn),
-    /// Its registers and its tables are those of a new program now.
-    Exec,
+    /// Its registers and its tables are those of a new program now, and it has this number: its process's.
+    Exec(Tid),
     /// Its process is about to end by a signal and can still be looked at; then [`crate::Kernel::resume`] is called.
     Dying(Dying),
     /// It is gone, and its thread ends.

@@ -8,7 +8,9 @@ use crate::calls::{CallInProgress, RestartBlock, Scheduling, Wishes};
 use crate::exec::Image;
 use crate::mm::SpaceId;
 use crate::signal::{Action, Pending, SigSet};
+use crate::timers::CpuAlarms;
 use crate::waiting::Waiting;
+use host::cpu_time::CpuTime;
 use std::fmt;
 use std::time::Instant;
 
@@ -125,6 +127,7 @@ pub(crate) struct Process {
     pub has_executed: bool,
     pub started: Instant,
     pub alarm: Alarm,
+    pub cpu_alarms: CpuAlarms,
     pub timers: Vec<Option<crate::timers::Timer>>,
     pub dumpable: u64,
     pub wishes: Wishes,
@@ -134,15 +137,15 @@ pub(crate) struct Process {
     pub past: Past,
 }
 
-/// What a process used before its present program.
+/// What a process used before its present program, and by threads that are gone.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Past {
     pub faults: crate::mm::FaultCounts,
     pub peak_resident_pages: u64,
     pub peak_table_frames: u64,
     pub peak_areas: u64,
-    /// CPU time of threads that have ended, in nanoseconds.
-    pub cpu_ns: u64,
+    /// CPU time of threads that have ended.
+    pub cpu: CpuTime,
 }
 
 /// What a process read and wrote by system calls.
@@ -168,13 +171,23 @@ pub(crate) struct Alarm {
     pub interval_ns: u64,
 }
 
-/// Times and faults of children that were waited for.
+/// What was used: by a process, or by children that were waited for.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Times {
-    pub user_ns: u64,
+    pub cpu: CpuTime,
     pub minor: u64,
     pub major: u64,
     pub peak_resident_pages: u64,
+}
+
+impl Times {
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.minor += other.minor;
+        self.major += other.major;
+        self.peak_resident_pages = self.peak_resident_pages.max(other.peak_resident_pages);
+    }
 }
 
 /// Whether a process runs.
@@ -242,6 +255,14 @@ impl Task {
 }
 
 impl Process {
+    /// What a process that has ended used, and its children that it waited for.
+    pub fn whole_usage(&self) -> Times {
+        let Past { cpu, faults, peak_resident_pages, .. } = self.past;
+        let mut usage = Times { cpu, minor: faults.minor, major: faults.major, peak_resident_pages };
+        usage.add(self.children_usage);
+        usage
+    }
+
     /// Whether it has ended.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, State::Zombie(_))

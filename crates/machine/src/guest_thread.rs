@@ -46,22 +46,22 @@ impl GuestThread {
 
     /// Runs it to its end.
     pub fn run(mut self) {
-        let tid = self.tid.get();
-        self.shared.token.take(tid);
+        self.shared.token.take(self.tid.get());
         self.note_areas();
         let mut outcome = Outcome::Done;
         while let Some(next) = self.go_on(outcome) {
             outcome = next;
         }
-        self.shared.token.give(tid);
-        self.shared.tasks.leave(tid);
+        self.shared.token.give(self.tid.get());
+        self.shared.tasks.leave(self.tid.get(), &self.sleeper);
     }
 
     /// Does what the kernel said; `None` when the thread has ended.
     fn go_on(&mut self, outcome: Outcome) -> Option<Outcome> {
         match outcome {
             Outcome::Done => Some(self.run_user()),
-            Outcome::Exec => {
+            Outcome::Exec(tid) => {
+                self.rename(tid);
                 self.forget_space();
                 self.note_areas();
                 Some(Outcome::Done)
@@ -86,6 +86,16 @@ impl GuestThread {
                 self.forget_space();
                 None
             }
+        }
+    }
+
+    /// A thread that executes a new program takes over the number of its process's first thread, which has ended.
+    fn rename(&mut self, tid: Tid) {
+        if tid != self.tid {
+            self.shared.tasks.leave(self.tid.get(), &self.sleeper);
+            self.shared.tasks.enter(tid.get(), &self.sleeper);
+            self.shared.token.rename(self.tid.get(), tid.get());
+            self.tid = tid;
         }
     }
 

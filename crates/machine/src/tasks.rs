@@ -86,9 +86,12 @@ impl Tasks {
         self.sleepers().insert(tid, Arc::clone(sleeper));
     }
 
-    /// A guest thread ends.
-    pub fn leave(&self, tid: u32) {
-        self.sleepers().remove(&tid);
+    /// A guest thread ends, or has another number from now on. Its number may be another thread's by now.
+    pub fn leave(&self, tid: u32, sleeper: &Arc<Sleeper>) {
+        let mut sleepers = self.sleepers();
+        if sleepers.get(&tid).is_some_and(|known| Arc::ptr_eq(known, sleeper)) {
+            sleepers.remove(&tid);
+        }
     }
 
     /// Brings a guest thread to the kernel. One that has not begun yet looks at the kernel when it begins.

@@ -66,6 +66,12 @@ impl RunToken {
         }
     }
 
+    /// The holder has another number from now on.
+    pub fn rename(&self, from: u32, to: u32) {
+        let was = self.state.swap(running(to), Ordering::AcqRel);
+        debug_assert_eq!(was, running(from), "the holder is renamed");
+    }
+
     /// Lets the others run, if there are any, and waits for its own next turn.
     pub fn pass(&self, tid: u32) {
         if self.waiting.load(Ordering::Acquire) > 0 {

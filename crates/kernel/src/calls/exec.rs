@@ -3,7 +3,7 @@
 use super::host_call::PATH_BYTES;
 use super::{Args, Flow};
 use crate::Errno;
-use crate::exec::Program;
+use crate::exec::{NewProgram, Program};
 use crate::kernel::Kernel;
 use crate::task::Tid;
 use crate::waiting::Waiting;
@@ -26,9 +26,9 @@ impl Kernel {
         let argv = self.strings_at(args.tid, args.at(strings_at))?;
         let envp = self.strings_at(args.tid, args.at(strings_at + 1))?;
         let argv = if argv.is_empty() { vec![Vec::new()] } else { argv };
-        let registers = self.load_program(args.tid, &Program { path, argv, envp }).map_err(|error| error.errno())?;
-        host::files::close_on_exec();
-        self.new_program.insert(args.tid, registers);
+        let prepared = self.prepare_program(args.tid, &Program { path, argv, envp });
+        let prepared = prepared.map_err(|error| error.errno())?;
+        self.new_program.insert(args.tid, prepared);
         let others: Vec<Tid> = self.siblings(args.tid).into_iter().skip(1).collect();
         if others.is_empty() {
             return Ok(Flow::Exec);
@@ -41,10 +41,34 @@ impl Kernel {
         Ok(Flow::Sleep(Waiting::Alone))
     }
 
-    /// The registers that a new program begins with.
-    pub(super) fn exec_registers(&mut self, tid: Tid) -> Registers {
+    /// A task that is alone becomes the program that it has prepared: its number, and the registers it begins with.
+    pub(super) fn begin_program(&mut self, tid: Tid) -> (Tid, Registers) {
+        let NewProgram { space, registers, image } = self.new_program.remove(&tid).expect("execve prepared it");
         self.process_of(tid).alone = None;
-        self.new_program.remove(&tid).expect("execve left them")
+        let tid = self.take_leaders_number(tid);
+        host::files::close_on_exec();
+        self.become_program(tid, space, image);
+        (tid, registers)
+    }
+
+    /// The task that executes a new program is the first task of its process from now on, whoever that was before.
+    fn take_leaders_number(&mut self, tid: Tid) -> Tid {
+        let leader = Tid(self.pid_of(tid).0);
+        if leader == tid {
+            return tid;
+        }
+        let mut task = self.tasks.remove(&tid).expect("the task is executing");
+        task.tid = leader;
+        self.tasks.insert(leader, task);
+        self.process_of(leader).tasks = vec![leader];
+        leader
+    }
+
+    /// A task ends before it could become what it has prepared.
+    pub(crate) fn drop_new_program(&mut self, tid: Tid) {
+        if let Some(prepared) = self.new_program.remove(&tid) {
+            self.mm.release_space(prepared.space);
+        }
     }
 
     /// An array of strings that a null pointer ends.

@@ -6,10 +6,13 @@ use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::{Limit, Pid, Times};
 use addr::{PAGE_BYTES, VirtAddr};
+use host::cpu_time::CpuTime;
 
 const RUSAGE_SELF: i32 = 0;
 const RUSAGE_CHILDREN: i32 = -1;
 const RUSAGE_THREAD: i32 = 1;
+/// The most descriptors that a limit may allow (fs.nr_open).
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 /// Bytes of one string of utsname.
 const NAME_BYTES: usize = 65;
 
@@ -43,7 +46,14 @@ impl Kernel {
             if hard > old.hard && host::files::identity()[1] != 0 {
                 return Err(Errno::EPERM);
             }
+            if resource == u64::from(libc::RLIMIT_NOFILE) {
+                if hard > MAX_DESCRIPTORS {
+                    return Err(Errno::EPERM);
+                }
+                host::files::raise_descriptor_limit(soft);
+            }
             self.process_of(args.tid).limits[index] = Limit { soft, hard };
+            self.plan_look(self.pid_of(args.tid));
             let limits = self.mm_limits(args.tid);
             self.mm.set_limits(space, limits);
         }
@@ -56,29 +66,45 @@ impl Kernel {
 
     fn getrusage(&mut self, args: &Args) -> Result<u64, Errno> {
         let space = self.space_of(args.tid);
-        let process = self.process_of_ref(args.tid);
-        let usage = self.mm.usage(space);
         let times = match args.int(0) {
-            who @ (RUSAGE_SELF | RUSAGE_THREAD) => Times {
-                user_ns: if who == RUSAGE_SELF { self.cpu_ns_of(process.pid) } else { host::files::thread_cpu_ns() },
-                minor: process.past.faults.minor + usage.faults.minor,
-                major: process.past.faults.major + usage.faults.major,
-                peak_resident_pages: process.past.peak_resident_pages.max(usage.peak_resident_pages),
-            },
-            RUSAGE_CHILDREN => process.children_usage,
+            RUSAGE_SELF => self.usage_of(self.pid_of(args.tid)),
+            RUSAGE_THREAD => {
+                let cpu = host::cpu_time::of_thread(host::guest_thread::host_tid());
+                Times { cpu, ..self.usage_of(self.pid_of(args.tid)) }
+            }
+            RUSAGE_CHILDREN => self.process_of(args.tid).children_usage,
             _ => return Err(Errno::EINVAL),
         };
         self.mm.write_all(space, VirtAddr::new(args.at(1)), &usage_bytes(&times))?;
         Ok(0)
     }
 
+    /// What a process that lives has used so far.
+    pub(crate) fn usage_of(&self, pid: Pid) -> Times {
+        let process = &self.processes[&pid];
+        let now = process.space.map(|space| self.mm.usage(space)).unwrap_or_default();
+        Times {
+            cpu: self.cpu_of(pid),
+            minor: process.past.faults.minor + now.faults.minor,
+            major: process.past.faults.major + now.faults.major,
+            peak_resident_pages: process.past.peak_resident_pages.max(now.peak_resident_pages),
+        }
+    }
+
+    /// CPU time of a process: of its threads, and of those that have ended.
+    pub(crate) fn cpu_of(&self, pid: Pid) -> CpuTime {
+        let process = &self.processes[&pid];
+        let mut cpu = process.past.cpu;
+        for tid in &process.tasks {
+            cpu += host::cpu_time::of_thread(self.tasks[tid].host_tid);
+        }
+        cpu
+    }
+
     /// struct rusage of a child that is being waited for.
     pub(super) fn usage_bytes_of_child(&self, child: Pid) -> Vec<u8> {
         let process = &self.processes[&child];
-        let mut times = process.children_usage;
-        times.minor += process.past.faults.minor;
-        times.major += process.past.faults.major;
-        times.peak_resident_pages = times.peak_resident_pages.max(process.past.peak_resident_pages);
+        let times = if process.is_zombie() { process.whole_usage() } else { self.usage_of(child) };
         usage_bytes(&times)
     }
 
@@ -122,7 +148,8 @@ impl Kernel {
 /// struct rusage.
 fn usage_bytes(times: &Times) -> Vec<u8> {
     let mut bytes = vec![0; 144];
-    bytes[..16].copy_from_slice(&timeval_bytes(times.user_ns));
+    bytes[..16].copy_from_slice(&timeval_bytes(times.cpu.user_ns));
+    bytes[16..32].copy_from_slice(&timeval_bytes(times.cpu.system_ns));
     for (at, value) in [(32, times.peak_resident_pages * 4), (64, times.minor), (72, times.major)] {
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }

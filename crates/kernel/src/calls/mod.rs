@@ -3,6 +3,8 @@
 //! A call ends as a [`Flow`]. What only takes the host with copies of buffers is built from the table of calls
 //! (`host_call`); everything else is one method of the kernel, in a file for its family.
 
+mod clone3;
+mod descriptors;
 mod events;
 mod exec;
 mod files;
@@ -181,8 +183,9 @@ impl Kernel {
             Ok(Flow::Exec) => {
                 self.note_answer(tid, Some(Ok(0)));
                 self.task(tid).call = None;
-                *registers = self.exec_registers(tid);
-                Outcome::Exec
+                let (tid, new) = self.begin_program(tid);
+                *registers = new;
+                Outcome::Exec(tid)
             }
             Ok(Flow::Restored) => {
                 self.task(tid).call = None;
@@ -206,6 +209,7 @@ impl Kernel {
             self.note_missing(args.nr);
             return Err(Errno::ENOSYS);
         };
+        self.may_make_descriptors(args)?;
         match row.class {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),

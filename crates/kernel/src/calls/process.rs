@@ -10,6 +10,7 @@ use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
 use crate::task::{
     Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times, Transfers,
 };
+use crate::timers::CpuAlarms;
 use crate::waiting::Waiting;
 use addr::{Gpr, Registers, VirtAddr};
 use host::call::Call;
@@ -18,22 +19,25 @@ use std::time::Instant;
 const CSIGNAL: u64 = 0xff;
 const VM: u64 = libc::CLONE_VM as u64;
 const THREAD: u64 = libc::CLONE_THREAD as u64;
+const PARENT: u64 = libc::CLONE_PARENT as u64;
 const VFORK: u64 = libc::CLONE_VFORK as u64;
 const SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
 const SETTLS: u64 = libc::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
 const CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
 const CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
+/// Handlers are not inherited (clone3 only).
+pub(super) const CLEAR_SIGHAND: u64 = 1 << 32;
 /// Namespaces, tracing and pidfds: not for guests.
 const REFUSED: u64 = 0x7e02_0000 | libc::CLONE_PIDFD as u64;
 
-/// clone's arguments.
-struct Clone {
-    flags: u64,
-    stack: u64,
-    parent_tid: u64,
-    child_tid: u64,
-    tls: u64,
+/// clone's arguments; the lowest byte of `flags` is the signal that tells of the end.
+pub(super) struct Clone {
+    pub flags: u64,
+    pub stack: u64,
+    pub parent_tid: u64,
+    pub child_tid: u64,
+    pub tls: u64,
 }
 
 impl Kernel {
@@ -48,6 +52,7 @@ impl Kernel {
                 let [flags, stack, parent_tid, child_tid, tls, _] = args.words;
                 self.clone_task(args.tid, registers, &Clone { flags, stack, parent_tid, child_tid, tls })
             }
+            libc::SYS_clone3 => self.clone3(args, registers),
             libc::SYS_execve | libc::SYS_execveat => self.execve(args),
             libc::SYS_exit => {
                 self.exit_task(args.tid, Status::Exited(args.at(0) as u8));
@@ -97,6 +102,7 @@ impl Kernel {
             has_executed: false,
             started: Instant::now(),
             alarm: Alarm::default(),
+            cpu_alarms: CpuAlarms::default(),
             timers: Vec::new(),
             dumpable: 1,
             wishes: Wishes::default(),
@@ -105,11 +111,20 @@ impl Kernel {
             past: Past::default(),
         };
         self.processes.insert(pid, process);
-        self.tasks.insert(Tid(pid.0), Task::new(Tid(pid.0), pid, Vec::new()));
+        let mut task = Task::new(Tid(pid.0), pid, Vec::new());
+        let inherited = host::outer_signals::inherited();
+        task.blocked = blockable(inherited.blocked);
+        self.tasks.insert(Tid(pid.0), task);
+        let ignored = SigSet(inherited.ignored);
+        for (signal, action) in (1..).zip(&mut self.process_of(Tid(pid.0)).actions[1..]) {
+            if ignored.has(signal) {
+                action.handler = crate::signal::SIG_IGN;
+            }
+        }
         Tid(pid.0)
     }
 
-    fn clone_task(&mut self, tid: Tid, registers: &Registers, clone: &Clone) -> Result<Flow, Errno> {
+    pub(super) fn clone_task(&mut self, tid: Tid, registers: &Registers, clone: &Clone) -> Result<Flow, Errno> {
         let flags = clone.flags;
         let is_thread = flags & THREAD != 0;
         if flags & REFUSED != 0 {
@@ -118,7 +133,9 @@ impl Kernel {
         if (is_thread && flags & SIGHAND == 0) || (flags & SIGHAND != 0 && flags & VM == 0) {
             return Err(Errno::EINVAL);
         }
-        if self.tasks.len() >= MAX_TASKS {
+        let is_root = host::files::identity()[1] == 0;
+        let limit = self.soft_limit(tid, libc::RLIMIT_NPROC as usize);
+        if self.tasks.len() >= MAX_TASKS || !is_root && self.tasks.len() as u64 >= limit {
             return Err(Errno::EAGAIN);
         }
         self.advance_load();
@@ -168,18 +185,20 @@ impl Kernel {
         let pid = Pid(child.0);
         let process = Process {
             pid,
-            parent: parent.pid.0,
+            parent: if flags & PARENT == 0 { parent.pid.0 } else { parent.parent },
             group: parent.group,
             session: parent.session,
             space: Some(new_space),
             tasks: vec![child],
-            actions: parent.actions.clone(),
+            actions: Box::new(
+                parent.actions.map(|action| if flags & CLEAR_SIGHAND == 0 { action } else { action.cleared() }),
+            ),
             pending: Pending::default(),
             image: parent.image.clone(),
             limits: parent.limits,
             state: State::Running,
             news: None,
-            exit_signal: (flags & CSIGNAL) as i32,
+            exit_signal: if flags & PARENT == 0 { (flags & CSIGNAL) as i32 } else { parent.exit_signal },
             vfork_parent: (flags & libc::CLONE_VFORK as u64 != 0).then_some(tid),
             ending: None,
             alone: None,
@@ -190,6 +209,7 @@ impl Kernel {
             has_executed: false,
             started: Instant::now(),
             alarm: Alarm::default(),
+            cpu_alarms: CpuAlarms::default(),
             timers: Vec::new(),
             dumpable: parent.dumpable,
             wishes: parent.wishes,
@@ -198,6 +218,7 @@ impl Kernel {
             past: Past::default(),
         };
         self.processes.insert(pid, process);
+        self.plan_look(pid);
         Ok(pid)
     }
 
@@ -236,11 +257,14 @@ impl Kernel {
         self.advance_load();
         self.leave_futexes(tid);
         self.leave_semop(tid);
+        self.drop_new_program(tid);
+        let used = host::cpu_time::of_thread(host::guest_thread::host_tid());
+        self.process_of(tid).past.cpu += used;
+        self.task(tid).host_tid = 0;
         self.task(tid).call = None;
         self.task(tid).waiting = None;
         let process = self.process_of(tid);
         if process.tasks.len() > 1 {
-            process.past.cpu_ns += host::files::thread_cpu_ns();
             process.tasks.retain(|other| *other != tid);
             let alone = process.alone.filter(|_| process.tasks.len() == 1);
             self.tasks.remove(&tid);
@@ -283,15 +307,12 @@ impl Kernel {
     /// The last task of a process has closed its descriptors: the process is a zombie now.
     pub(super) fn end_process(&mut self, tid: Tid) {
         let pid = self.tasks[&tid].pid;
-        let used = host::files::thread_cpu_ns();
         self.tasks.remove(&tid);
         let process = self.processes.get_mut(&pid).expect("a process lives as long as its tasks");
         let status = process.ending.expect("a process ends with a status");
         process.state = State::Zombie(status);
         process.tasks.clear();
-        process.past.cpu_ns += used;
-        process.children_usage.user_ns += process.past.cpu_ns;
-        self.ended_cpu_ns += process.past.cpu_ns;
+        self.ended_cpu_ns += process.past.cpu.total_ns();
         let (parent, exit_signal) = (process.parent, process.exit_signal);
         self.note_ended(pid);
         self.undo_semaphores(pid);
@@ -299,19 +320,32 @@ impl Kernel {
         self.tell_parent(pid, parent, exit_signal, status);
     }
 
-    /// Children of a process that ended are pagewalk's now; their ends interest nobody.
+    /// Children of a process that ended are its nearest subreaper's now, or pagewalk's; there, their ends interest
+    /// nobody.
     fn orphan_children(&mut self, pid: Pid) {
-        let children: Vec<Pid> = self.children_of(pid.0);
-        for child in children {
+        let reaper = self.reaper_of(pid);
+        for child in self.children_of(pid.0) {
             let process = self.processes.get_mut(&child).expect("listed just now");
-            process.parent = INIT_PID;
+            process.parent = reaper;
+            process.exit_signal = libc::SIGCHLD;
             let signal = process.death_signal;
-            if process.is_zombie() {
-                self.processes.remove(&child);
+            if let State::Zombie(status) = process.state {
+                self.tell_parent(child, reaper, libc::SIGCHLD, status);
             } else if signal != 0 {
                 self.send_to_process(child, SigInfo::kernel(signal));
             }
         }
+    }
+
+    fn reaper_of(&self, pid: Pid) -> u32 {
+        let mut ancestor = self.processes[&pid].parent;
+        while let Some(process) = self.processes.get(&Pid(ancestor)) {
+            if process.is_subreaper && !process.is_zombie() {
+                return ancestor;
+            }
+            ancestor = process.parent;
+        }
+        INIT_PID
     }
 
     fn tell_parent(&mut self, pid: Pid, parent: u32, exit_signal: i32, status: Status) {
@@ -382,8 +416,7 @@ impl Kernel {
         process.wishes = process.wishes.after_exec();
         process.dumpable = 1;
         for action in process.actions.iter_mut() {
-            let ignored = action.handler == crate::signal::SIG_IGN;
-            *action = Action { handler: if ignored { action.handler } else { 0 }, ..Action::default() };
+            *action = action.cleared();
         }
         self.release_vfork_parent(tid);
     }

@@ -181,6 +181,15 @@ impl Kernel {
         if !self.processes.contains_key(&Pid(pid)) {
             return Err(Errno::ESRCH);
         }
+        // What only the kernel may say is not said of others.
+        let code = int(8) as i32;
+        if (code >= 0 || code == SI_TKILL) && Pid(pid) != self.pid_of(args.tid) {
+            return Err(Errno::EPERM);
+        }
+        let limit = self.soft_limit(args.tid, libc::RLIMIT_SIGPENDING as usize);
+        if signal != 0 && self.queued_signals() >= limit {
+            return Err(Errno::EAGAIN);
+        }
         let info = SigInfo { signal, code: int(8) as i32, cause: Cause::Sent { pid: int(16), uid: int(20), value } };
         match tid {
             _ if signal == 0 => {}
@@ -189,6 +198,13 @@ impl Kernel {
             Some(_) => return Err(Errno::ESRCH),
         }
         Ok(0)
+    }
+
+    /// How many signals wait, of all guests: they are one user's.
+    fn queued_signals(&self) -> u64 {
+        let shared = self.processes.values().map(|process| process.pending.len());
+        let own = self.tasks.values().map(|task| task.pending.len());
+        shared.chain(own).sum::<usize>() as u64
     }
 
     fn sent_info(&self, tid: Tid, signal: i32, code: i32) -> SigInfo {

@@ -4,6 +4,7 @@ use super::{Args, ERESTART_RESTARTBLOCK, Flow, RestartBlock, answered};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::{Alarm, Tid};
+use crate::timers::Clock;
 use crate::waiting::Waiting;
 use addr::VirtAddr;
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ impl Kernel {
         Some(match args.nr as i64 {
             libc::SYS_nanosleep => self.sleep(args, libc::CLOCK_MONOTONIC, 0, args.at(0), args.at(1)),
             libc::SYS_clock_nanosleep => self.sleep(args, args.int(0), args.int(1), args.at(2), args.at(3)),
+            libc::SYS_clock_gettime => return answered(self.clock_gettime(args)),
+            libc::SYS_clock_getres => return answered(self.clock_getres(args)),
             libc::SYS_alarm => return answered(Ok(self.alarm(args))),
             libc::SYS_getitimer => return answered(self.getitimer(args.tid, args.int(0), args.at(1))),
             libc::SYS_setitimer => return answered(self.setitimer(args)),
@@ -60,6 +63,25 @@ impl Kernel {
         ERESTART_RESTARTBLOCK
     }
 
+    fn clock_gettime(&mut self, args: &Args) -> Result<u64, Errno> {
+        let clock = self.clock(args.tid, args.int(0))?;
+        let bytes = timespec_bytes(self.used(clock));
+        let space = self.space_of(args.tid);
+        self.mm.write_all(space, VirtAddr::new(args.at(1)), &bytes).map(|()| 0)
+    }
+
+    fn clock_getres(&mut self, args: &Args) -> Result<u64, Errno> {
+        let ns = match self.clock(args.tid, args.int(0))? {
+            Clock::Host(number) => host::files::clock_resolution_ns(number),
+            Clock::Process(_) | Clock::Thread(_) => 1,
+        };
+        if args.at(1) == 0 {
+            return Ok(0);
+        }
+        let space = self.space_of(args.tid);
+        self.mm.write_all(space, VirtAddr::new(args.at(1)), &timespec_bytes(ns)).map(|()| 0)
+    }
+
     fn alarm(&mut self, args: &Args) -> u64 {
         let seconds = args.at(0) as u32;
         let at = (seconds > 0).then(|| after(Duration::from_secs(seconds.into())));
@@ -71,17 +93,22 @@ impl Kernel {
         if !(0..=2).contains(&which) {
             return Err(Errno::EINVAL);
         }
-        // The timers of CPU time never run: time is the host's.
-        let alarm = if which == 0 { self.process_of(tid).alarm } else { Alarm::default() };
-        let left = alarm.at.map_or(0, |at| at.saturating_duration_since(Instant::now()).as_nanos() as u64);
+        let pid = self.pid_of(tid);
+        let (interval_ns, left) = match which {
+            0 => {
+                let Alarm { at, interval_ns } = self.process_of(tid).alarm;
+                let left = at.map_or(0, |at| at.saturating_duration_since(Instant::now()).as_nanos().max(1000) as u64);
+                (interval_ns, left)
+            }
+            _ => self.cpu_alarm(pid, which as usize - 1),
+        };
         let space = self.space_of(tid);
-        let bytes = [timeval_bytes(alarm.interval_ns), timeval_bytes(left)].concat();
+        let bytes = [timeval_bytes(interval_ns), timeval_bytes(left)].concat();
         self.mm.write_all(space, VirtAddr::new(to), &bytes)?;
         Ok(0)
     }
 
     fn setitimer(&mut self, args: &Args) -> Result<u64, Errno> {
-        let space = self.space_of(args.tid);
         let new = match args.at(1) {
             0 => (0, 0),
             at => (self.timeval(args.tid, at)?, self.timeval(args.tid, at.wrapping_add(16))?),
@@ -89,7 +116,6 @@ impl Kernel {
         if args.at(2) != 0 {
             self.getitimer(args.tid, args.int(0), args.at(2))?;
         }
-        debug_assert_eq!(space, self.space_of(args.tid));
         match args.int(0) {
             0 => {
                 let (interval_ns, value) = new;
@@ -97,18 +123,23 @@ impl Kernel {
                 self.process_of(args.tid).alarm = Alarm { at, interval_ns };
                 Ok(0)
             }
-            1 | 2 => Ok(0),
+            which @ (1 | 2) => {
+                let (interval_ns, value) = new;
+                self.set_cpu_alarm(self.pid_of(args.tid), which as usize - 1, interval_ns, value);
+                Ok(0)
+            }
             _ => Err(Errno::EINVAL),
         }
     }
 
     fn times(&mut self, args: &Args) -> Result<u64, Errno> {
         let ticks = |ns: u64| ns / 10_000_000;
-        let used = ticks(self.cpu_ns_of(self.pid_of(args.tid)));
-        let children = ticks(self.process_of(args.tid).children_usage.user_ns);
+        let used = self.cpu_of(self.pid_of(args.tid));
+        let children = self.process_of(args.tid).children_usage.cpu;
+        let used = [used.user_ns, used.system_ns, children.user_ns, children.system_ns].map(ticks);
         if args.at(0) != 0 {
             let space = self.space_of(args.tid);
-            let bytes: Vec<u8> = [used, 0, children, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+            let bytes: Vec<u8> = used.iter().flat_map(|word| word.to_le_bytes()).collect();
             self.mm.write_all(space, VirtAddr::new(args.at(0)), &bytes)?;
         }
         Ok(ticks(host::files::clock_ns(libc::CLOCK_BOOTTIME).unwrap_or(0)))

@@ -99,6 +99,11 @@ impl Kernel {
         let parent = self.tasks[&tid].pid.0;
         let children = self.children_of(parent).into_iter().filter(|child| {
             let process = &self.processes[child];
+            // Children that do not end with SIGCHLD are waited for by those who ask for them.
+            let is_clone = process.exit_signal != libc::SIGCHLD;
+            if wait.options & libc::__WALL == 0 && is_clone != (wait.options & libc::__WCLONE != 0) {
+                return false;
+            }
             match wait.who {
                 Who::Any => true,
                 Who::Process(pid) => child.0 == pid,
@@ -163,11 +168,8 @@ impl Kernel {
             Change::News(_) => self.processes.get_mut(&child).expect("it changed just now").news = None,
             Change::Ended(_) => {
                 let process = self.processes.remove(&child).expect("it ended just now");
-                let usage = &mut self.process_of(tid).children_usage;
-                usage.user_ns += process.children_usage.user_ns;
-                usage.minor += process.past.faults.minor + process.children_usage.minor;
-                usage.major += process.past.faults.major + process.children_usage.major;
-                usage.peak_resident_pages = usage.peak_resident_pages.max(process.past.peak_resident_pages);
+                let usage = process.whole_usage();
+                self.process_of(tid).children_usage.add(usage);
             }
         }
     }
@@ -229,7 +231,10 @@ impl Kernel {
             Waiting::Alone => {
                 let is_alone = self.process_of(tid).tasks.len() == 1;
                 match (is_killed, is_alone) {
-                    (true, _) => Some(Ok(Flow::Restored)),
+                    (true, _) => {
+                        self.drop_new_program(tid);
+                        Some(Ok(Flow::Restored))
+                    }
                     (false, true) => Some(Ok(Flow::Exec)),
                     (false, false) => None,
                 }

@@ -50,9 +50,16 @@ pub struct Image {
     pub data: (u64, u64),
 }
 
+/// A program that is ready to run.
+pub(crate) struct NewProgram {
+    pub space: SpaceId,
+    pub registers: Registers,
+    pub image: Image,
+}
+
 impl Kernel {
-    /// Replaces what a task's process runs. When it fails, nothing has changed.
-    pub(crate) fn load_program(&mut self, tid: Tid, program: &Program) -> Result<Registers, LoadError> {
+    /// Makes a space for a new program and fills it; nothing runs there yet.
+    pub(crate) fn prepare_program(&mut self, tid: Tid, program: &Program) -> Result<NewProgram, LoadError> {
         let asked = &program.path;
         let (file, argv) = self.find_binary(program)?;
         let stack_limit = self.process_of_ref(tid).limits[libc::RLIMIT_STACK as usize].soft;
@@ -65,10 +72,7 @@ impl Kernel {
         let layout = Layout::new(self.config.mm.levels, stack_limit, self.next_aslr());
         let space = self.mm.create_space(layout, self.mm_limits(tid))?;
         match self.fill_space(space, &file, interpreter.as_ref(), asked, &argv, &program.envp) {
-            Ok((registers, image)) => {
-                self.become_program(tid, space, image);
-                Ok(registers)
-            }
+            Ok((registers, image)) => Ok(NewProgram { space, registers, image }),
             Err(error) => {
                 self.mm.release_space(space);
                 Err(error)

@@ -50,11 +50,11 @@ impl Kernel {
         let usage = process.space.map(|space| self.mm.usage(space)).unwrap_or_default();
         let heap = process.space.map_or(0, |space| self.mm.heap(space).start.get());
         let (terminal, foreground) = self.terminal_of(whose.pid);
-        let cpu_ns = match self.task_of(whose).filter(|_| whose.tid.is_some()) {
-            Some(task) => host::files::cpu_ns_of_thread(task.host_tid),
-            None => self.cpu_ns_of(whose.pid),
+        let cpu = match self.task_of(whose).filter(|_| whose.tid.is_some()) {
+            Some(task) => host::cpu_time::of_thread(task.host_tid),
+            None => self.cpu_of(whose.pid),
         };
-        let children = &process.children_usage;
+        let children = process.children_usage;
         let started_ns = self.boot_ns_at(process.started);
         let blocked = self.task_of(whose).map_or(0, |task| task.blocked.0);
         let has_memory = |value: u64| if process.space.is_some() { i128::from(value) } else { 0 };
@@ -70,8 +70,10 @@ impl Kernel {
         set(11, children.minor.into());
         set(12, (process.past.faults.major + usage.faults.major).into());
         set(13, children.major.into());
-        set(14, (cpu_ns / TICK_NS).into());
-        set(16, (children.user_ns / TICK_NS).into());
+        set(14, (cpu.user_ns / TICK_NS).into());
+        set(15, (cpu.system_ns / TICK_NS).into());
+        set(16, (children.cpu.user_ns / TICK_NS).into());
+        set(17, (children.cpu.system_ns / TICK_NS).into());
         set(18, 20);
         set(20, self.tids_of(whose.pid).len() as i128);
         set(22, (started_ns / TICK_NS).into());
@@ -117,13 +119,6 @@ impl Kernel {
             crate::task::State::Zombie(status) => status.wait_word(),
             _ => 0,
         }
-    }
-
-    /// CPU time of a process: of its threads, and of those that have ended.
-    pub(crate) fn cpu_ns_of(&self, pid: Pid) -> u64 {
-        let Some(process) = self.processes.get(&pid) else { return 0 };
-        let threads = process.tasks.iter().filter_map(|tid| self.tasks.get(tid));
-        process.past.cpu_ns + threads.map(|task| host::files::cpu_ns_of_thread(task.host_tid)).sum::<u64>()
     }
 
     /// A time as the machine's boot clock has it, which is the host's.

@@ -118,7 +118,7 @@ impl Kernel {
 
     /// CPU time of all processes there are and were.
     fn busy_ns(&self) -> u64 {
-        self.ended_cpu_ns + self.processes.keys().map(|pid| self.cpu_ns_of(*pid)).sum::<u64>()
+        self.ended_cpu_ns + self.processes.keys().map(|pid| self.cpu_of(*pid).total_ns()).sum::<u64>()
     }
 
     fn randomness(&self) -> &'static str {

@@ -71,6 +71,13 @@ pub(crate) struct Action {
     pub mask: SigSet,
 }
 
+impl Action {
+    /// What a new program begins with: what is ignored stays so, handlers are gone.
+    pub fn cleared(self) -> Self {
+        Self { handler: if self.handler == SIG_IGN { SIG_IGN } else { SIG_DFL }, ..Self::default() }
+    }
+}
+
 /// What siginfo_t says beyond the signal's number and code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cause {
@@ -124,6 +131,24 @@ impl Pending {
         let signal = synchronous.lowest().or(present.lowest())?;
         let index = self.queue.iter().position(|info| info.signal == signal)?;
         self.queue.remove(index)
+    }
+
+    /// Counts a timer's ends that nobody was told of, if its signal still waits.
+    pub fn add_overrun(&mut self, timer: i32, ends: i32) -> bool {
+        let waiting = self.queue.iter_mut().find_map(|info| match &mut info.cause {
+            Cause::Timer { id, overrun, .. } if *id == timer => Some(overrun),
+            _ => None,
+        });
+        let is_waiting = waiting.is_some();
+        if let Some(overrun) = waiting {
+            *overrun = overrun.saturating_add(ends);
+        }
+        is_waiting
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub fn discard(&mut self, set: SigSet) {

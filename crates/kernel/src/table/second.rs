@@ -207,7 +207,7 @@ pub(super) const ROWS: &[Row] = &[
     row(432, "fsmount", Class::Refused(Errno::EPERM, "the host itself"), &[]),
     row(433, "fspick", Class::Refused(Errno::EPERM, "the host itself"), &[]),
     row(434, "pidfd_open", Class::Refused(Errno::ENOSYS, "pids are ours and the host has no descriptor for them"), &[]),
-    row(435, "clone3", Class::Refused(Errno::ENOSYS, "libraries fall back to clone"), &[]),
+    row(435, "clone3", Class::Ours, &[Address, Value]),
     row(436, "close_range", Class::Host, &[Value, Value, Bits]),
     row(437, "openat2", Class::Host, &[Fd, Path, InBytes(3), Value]),
     row(438, "pidfd_getfd", Class::Refused(Errno::ENOSYS, "pids are ours and the host has no descriptor for them"), &[]),

@@ -160,7 +160,7 @@ impl Follower {
         loop {
             outcome = match outcome {
                 Outcome::Done if is_ready => return Next::Run,
-                Outcome::Done | Outcome::Exec => {
+                Outcome::Done | Outcome::Exec(_) => {
                     is_ready = true;
                     kernel.before_user(*tid, registers)
                 }
