@@ -65,3 +65,14 @@ fn paging() {
 fn paging_in_chinese() {
     check("paging.zh.md");
 }
+
+/// The schema of machine files is published where the documents link to it.
+#[test]
+fn machine_schema() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/machine.schema.json");
+    let fresh = output("pagewalk explain --schema");
+    if std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite") {
+        fs::write(&path, &fresh).expect("the schema can be written");
+    }
+    assert_eq!(fs::read_to_string(&path).expect("the schema is there"), fresh);
+}

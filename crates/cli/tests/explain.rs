@@ -80,9 +80,100 @@ fn every_address_of_the_small_system_is_the_books() {
 #[test]
 fn an_address_leaves_its_marks_for_the_next() {
     let text = stdout(&["explain", "small", "0x20", "0x20"]);
-    assert!(text.contains("The MMU looks in the TLB: a miss"));
-    assert!(text.contains("The MMU looks in the TLB: a hit at level 1, PPN 0x28"));
-    assert_eq!(text.matches("a miss; the line comes from memory").count(), 1);
+    assert!(text.contains("The MMU looks for the entry in the TLB: a miss"));
+    assert!(text.contains("The TLB returns the entry: PPN 0x28"));
+    assert_eq!(text.matches("The cache misses: the line comes from memory").count(), 1);
+}
+
+/// The numbers and titles of the steps.
+fn titles(arguments: &[&str]) -> Vec<String> {
+    let is_title = |line: &&str| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    stdout(arguments).lines().filter(is_title).map(str::to_string).collect()
+}
+
+#[test]
+fn the_steps_are_those_of_figure_9_13() {
+    let hit = titles(&["explain", "small", "0x03d4"]);
+    let expected = [
+        "1. The processor sends the virtual address 0x3d4 to the MMU (read)",
+        "2. The MMU looks for the entry in the TLB: a hit",
+        "3. The TLB returns the entry: PPN 0xd",
+        "4. The MMU forms the physical address 0x354 and sends it to the cache",
+        "5. The cache returns the byte 0x36: a hit",
+    ];
+    assert_eq!(hit, expected);
+    let fault = titles(&["explain", "small", "0x1c0"]);
+    let expected = [
+        "1. The processor sends the virtual address 0x1c0 to the MMU (read)",
+        "2. The MMU looks for the entry in the TLB: a miss; it asks for the page-table entry at 0xe",
+        "3. The page table returns the entry",
+        "4. The MMU raises a page fault exception (error code 4): the entry of level 1 is not present",
+        "5. The handler picks a victim by fifo: page 0x0 in frame 0x28; it was not modified (D is 0), so nothing is written",
+        "6. The handler reads page 0x7 from disk into frame 0x28 and updates its entry",
+        "7. The handler returns; the instruction starts again, and the processor sends the same address",
+        "1. The processor sends the virtual address 0x1c0 to the MMU (read)",
+        "2. The MMU looks for the entry in the TLB: a miss; it asks for the page-table entry at 0xe",
+        "3. The page table returns the entry",
+        "4. The MMU forms the physical address 0xa00 and sends it to the cache",
+        "5. The cache misses: the line comes from memory",
+    ];
+    assert_eq!(fault, expected);
+}
+
+#[test]
+fn a_dirty_line_goes_back_to_memory_and_a_dirty_page_to_disk() {
+    // 0x14 is in frame 0x28, and its line falls into the same set of the cache.
+    let line = stdout(&["explain", "small", "w:0x3d4=0x7f", "0x14", "0x3d4"]);
+    assert!(line.contains("Line 0xd5 of L1 is dirty, so it is written back to memory: 7f 72 f0 1d."), "{line}");
+    assert!(line.contains("The cache misses: the line comes from memory with the byte 0x7f"), "{line}");
+    let page = stdout(&["explain", "small", "w:0x00=0x5a", "0x1c0", "0x00"]);
+    assert!(page.contains("page 0x0 in frame 0x28; it was modified (D is set), so it is written to disk"), "{page}");
+    assert!(page.contains("The handler reads page 0x0 from disk into frame 0x33"), "{page}");
+    assert!(page.ends_with("> 0    33   0      5a -- -- --\n"), "the page came back with its byte: {page}");
+}
+
+#[test]
+fn each_violation_of_the_rights_gives_its_fault() {
+    let told = titles(&["explain", "protection"]).into_iter().filter(|title| title.contains("exception"));
+    let codes: Vec<String> =
+        told.filter_map(|title| Some(title.split("error code ").nth(1)?.split(')').next()?.to_string())).collect();
+    // A store to a page that may be read; a read of the kernel's page; a fetch; a page that is not there.
+    assert_eq!(codes, ["7", "5", "21", "4"]);
+    assert!(titles(&["explain", "protection", "kw:0x80=1"]).contains(&"5. Memory stores the byte 0x01".to_string()));
+}
+
+#[test]
+fn addresses_as_a_table_carry_the_state_along() {
+    let table = stdout(&["explain", "small", "0x20", "0x20", "0x1c0", "--format", "csv"]);
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    let (first, second) = ("0020,00,0,00,miss,no,28,a20,0,8,28,miss,-", "0020,00,0,00,hit,no,28,a20,0,8,28,hit,-");
+    assert_eq!(rows, [first, second, "01c0,07,3,01,miss,yes,-,-,-,-,-,-,-"]);
+}
+
+#[test]
+fn large_and_small_pages_share_a_tlb() {
+    let text = stdout(&["explain", "zen4"]);
+    assert!(text.contains("2 of 72 ways filled"), "{text}");
+    assert_eq!(text.matches("The TLB returns the entry: PPN 0x40\n").count(), 1, "the large page");
+    assert_eq!(text.matches("The TLB returns the entry: PPN 0x9000\n").count(), 1, "the small page");
+    assert!(text.contains("One of 6 page walkers does it."));
+}
+
+#[test]
+fn a_key_goes_on_and_another_one_back() {
+    use std::io::Write;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pagewalk"))
+        .args(["explain", "small", "0x3d4", "--step"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    child.stdin.take().expect("it is a pipe").write_all(b" bxq").expect("the program reads");
+    let output = child.wait_with_output().expect("the program ends");
+    let text = String::from_utf8(output.stdout).expect("the output is text");
+    let shown: Vec<&str> = text.lines().filter(|line| line.contains(" The ")).map(|line| &line[..2]).collect();
+    assert_eq!(shown, ["1.", "2.", "1.", "2."], "{text}");
+    assert!(output.status.success());
 }
 
 #[test]
@@ -116,6 +207,28 @@ fn a_wrong_machine_file_is_told_where() {
     let told = complaint(&["explain", "--machine", name, "0x3d4"]);
     let line = good.lines().position(|line| line == "ways = 4").expect("the TLB has ways") + 1;
     assert!(told.contains(&format!("m.toml:{line}:1: unknown field `wayz`, expected one of `level`")), "{told}");
+    for (value, nonsense, expected) in [
+        ("ways = 4", "ways = 5", "tlbs.ways: expected a divisor of 16"),
+        ("entries = 16", "entries = 99999999999999", "tlbs.entries: expected 1 to"),
+        ("page-bytes = 64", "page-bytes = 63", "geometry.page-bytes: expected a power of two"),
+        ("levels = [8]", "levels = [8, 0]", "geometry.levels: expected at least one bit"),
+        ("physical-bits = 12", "physical-bits = 63", "geometry.physical-bits: expected 1 to 52"),
+        ("line-bytes = 4", "line-bytes = 3", "caches.line-bytes: expected a power of two"),
+        ("\"02:33\"", "\"02:99\"", "contents.pages: expected a page below 0x100 and a frame below 0x40"),
+        ("\"02:33\"", "\"02:33:rq\"", "contents.pages: expected marks of r, w, x, s, a and d, not 'q'"),
+        ("07:02", "07:zz", "contents.tlb: expected a hexadecimal number, not \"zz\""),
+        ("99 11 23 11", "99 11 23", "contents.lines: expected 16 sets, each way a tag and 4 bytes"),
+        ("\"fifo\"", "\"opt\"", "paging.policy: expected a policy"),
+    ] {
+        let good =
+            good.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        assert!(good.contains(value), "{value}");
+        std::fs::write(&file, good.replacen(value, nonsense, 1)).expect("the file can be written");
+        let told = complaint(&["explain", "--machine", name, "0x3d4"]);
+        assert!(told.contains(expected), "{nonsense}: {told}");
+        let line = good.lines().position(|line| line.contains(value)).expect("the value is there") + 1;
+        assert!(told.contains(&format!("m.toml:{line}:")), "{nonsense}: {told}");
+    }
 }
 
 #[test]
@@ -129,6 +242,18 @@ fn bad_input_gets_one_sentence() {
         &["explain", "--refs", "1 2", "--frames", "0"],
         &["explain", "--refs", "1 2", "--policy", "best"],
         &["explain", "i7", "--all"],
+        &["explain", "small", "--all", "0x3d4"],
+        &["explain", "small", "--all", "--format", "svg"],
+        &["explain", "small", "0x3d4", "--step", "--format", "json"],
+        &["explain", "small", "99999999999999999999"],
+        &["explain", "small", "w:0x3d4=0x100"],
+        &["explain", "small", "--addresses", "no such file"],
+        &["explain", "--machine", "no such file"],
+        &["explain", "--refs", ""],
+        &["explain", "--refs", "1 2", "--frames", "3..2"],
+        &["explain", "--refs", "1 2", "--frames", "1..200000000"],
+        &["explain", "--refs", "1 2", "--window", "0"],
+        &["explain", "--refs", "1 2", "small"],
     ] {
         assert_eq!(complaint(arguments).lines().count(), 1, "{arguments:?}");
     }

@@ -1,8 +1,9 @@
 //! `--all`: every address of a small space, each on the untouched state.
 
-use super::system::System;
-use super::translate::{Answer, translate};
-use crate::complaint::Complaint;
+use crate::Complaint;
+use crate::request::Request;
+use crate::system::System;
+use crate::translate::{Answer, attempt};
 use addr::{Access, VirtAddr};
 
 const HEADER: &str = "va,vpn,tlbi,tlbt,tlb,fault,ppn,pa,co,ci,ct,cache,byte";
@@ -18,8 +19,8 @@ pub fn answers(system: &System) -> Result<Vec<Answer>, Complaint> {
             system.file.name
         )));
     }
-    let addresses = (0..system.geometry.virtual_bytes()).map(VirtAddr::new);
-    Ok(addresses.map(|addr| translate(&mut system.clone(), addr, Access::Read).1).collect())
+    let requests = (0..system.geometry.virtual_bytes()).map(|at| Request::new(VirtAddr::new(at), Access::Read));
+    Ok(requests.map(|request| attempt(&mut system.clone(), request).answer).collect())
 }
 
 /// One row an answer: hexadecimal without prefix, `-` where a column does not apply.

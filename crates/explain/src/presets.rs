@@ -1,8 +1,6 @@
 //! The machines that come with pagewalk.
 
-use super::machine_file::{MachineFile, parse};
-use crate::complaint::Complaint;
-use std::path::Path;
+use crate::{Complaint, Source};
 
 /// Every preset's name and text.
 pub const ALL: &[(&str, &str)] = &[
@@ -15,6 +13,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("book-100", include_str!("../presets/book-100.toml")),
     ("dram-cache", include_str!("../presets/dram-cache.toml")),
     ("no-translation", include_str!("../presets/no-translation.toml")),
+    ("protection", include_str!("../presets/protection.toml")),
     ("synonym", include_str!("../presets/synonym.toml")),
     ("shared", include_str!("../presets/shared.toml")),
 ];
@@ -22,28 +21,26 @@ pub const ALL: &[(&str, &str)] = &[
 const LEVELS: &str = "levels:K";
 const LEVELS_SUMMARY: &str = "a 48-bit space of 4 KiB pages whose page number is shared out over K levels, 1 to 36";
 
-/// The text of a preset.
-pub fn text(name: &str) -> Result<String, Complaint> {
+/// A preset's file.
+///
+/// # Errors
+/// There is none of that name.
+pub fn source(name: &str) -> Result<Source, Complaint> {
     if let Some(count) = name.strip_prefix("levels:") {
-        return levels(name, count);
+        return Ok(Source::new(levels(name, count)?, name));
     }
     let preset = ALL.iter().find(|(preset, _)| *preset == name);
-    preset.map(|(_, text)| text.to_string()).ok_or_else(|| {
+    preset.map(|(_, text)| Source::new(*text, name)).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|(preset, _)| *preset).chain([LEVELS]).collect();
         Complaint::new(format!("there is no preset {name}; there are {}, and --machine FILE.toml", names.join(", ")))
     })
-}
-
-/// A preset's machine.
-pub fn machine(name: &str) -> Result<MachineFile, Complaint> {
-    parse(&text(name)?, Path::new(name))
 }
 
 /// The table of `--list`.
 pub fn list() -> Result<String, Complaint> {
     let mut lines = String::new();
     for (name, _) in ALL {
-        lines.push_str(&format!("{name:15} {}\n", machine(name)?.summary));
+        lines.push_str(&format!("{name:15} {}\n", source(name)?.file()?.summary));
     }
     Ok(format!("{lines}{LEVELS:15} {LEVELS_SUMMARY}\n"))
 }
@@ -65,16 +62,21 @@ fn levels(name: &str, count: &str) -> Result<String, Complaint> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::system::System;
     use super::*;
+    use crate::tell;
 
     #[test]
-    fn every_preset_can_be_built() {
+    fn every_preset_can_be_built_and_tells_its_story() {
         let levels = (1..=36).map(|count| format!("levels:{count}"));
         for name in ALL.iter().map(|(name, _)| name.to_string()).chain(levels) {
-            let file = machine(&name).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
-            assert_eq!(file.name, name);
-            System::new(file).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+            let source = source(&name).expect("it is a preset");
+            assert_eq!(source.file().unwrap_or_else(|complaint| panic!("{complaint}")).name, name);
+            let mut system = source.system().unwrap_or_else(|complaint| panic!("{complaint}"));
+            if system.file.story.is_some() {
+                assert!(
+                    !tell(&source, &mut system, &[]).unwrap_or_else(|complaint| panic!("{complaint}")).steps.is_empty()
+                );
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Story {
 /// What is shown between two keys of `--step`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Step {
+    /// Its number in its sequence, from 1; an access begins a new sequence.
+    pub number: usize,
     /// What happens in it.
     pub title: String,
     /// What there is to see.
@@ -32,6 +34,11 @@ pub enum Block {
     Bits(Vec<Field>),
     /// A table.
     Table(Table),
+}
+
+/// Numbers steps from 1.
+pub(crate) fn numbered(steps: Vec<Step>) -> Vec<Step> {
+    steps.into_iter().enumerate().map(|(place, step)| Step { number: place + 1, ..step }).collect()
 }
 
 /// Some bits of an address, the highest field first.
@@ -61,7 +68,7 @@ pub struct Table {
 impl Step {
     /// A step with nothing in it yet.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), blocks: Vec::new() }
+        Self { number: 0, title: title.into(), blocks: Vec::new() }
     }
 
     /// With one more line.

@@ -23,9 +23,9 @@ pub fn story(story: &Story) -> String {
         canvas.text(MARGIN, &story.source, "line");
         canvas.y += LINE;
     }
-    for (number, step) in story.steps.iter().enumerate() {
+    for step in &story.steps {
         canvas.y += LINE / 2;
-        canvas.text(MARGIN, &format!("{}. {}", number + 1, step.title), "step");
+        canvas.text(MARGIN, &format!("{}. {}", step.number, step.title), "step");
         canvas.y += LINE;
         for block in &step.blocks {
             match block {

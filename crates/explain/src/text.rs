@@ -15,9 +15,10 @@ pub enum Ink {
 /// The whole story.
 pub fn story(story: &Story, ink: Ink) -> String {
     let mut text = heading(story, ink);
-    for number in 0..story.steps.len() {
-        text.push('\n');
-        text.push_str(&step(story, number, ink));
+    for (place, one) in story.steps.iter().enumerate() {
+        // Steps are numbered anew with each access.
+        text.push_str(if place > 0 && one.number == 1 { "\n---\n\n" } else { "\n" });
+        text.push_str(&step(one, ink));
     }
     text
 }
@@ -29,9 +30,9 @@ pub fn heading(story: &Story, ink: Ink) -> String {
 }
 
 /// One step, numbered.
-pub fn step(story: &Story, number: usize, ink: Ink) -> String {
-    let Step { title, blocks } = &story.steps[number];
-    let mut text = format!("{}\n", paint(&format!("{}. {title}", number + 1), "1", ink));
+pub fn step(step: &Step, ink: Ink) -> String {
+    let Step { number, title, blocks } = step;
+    let mut text = format!("{}\n", paint(&format!("{number}. {title}"), "1", ink));
     for block in blocks {
         match block {
             Block::Line(line) => {

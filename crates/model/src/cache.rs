@@ -224,11 +224,19 @@ impl Caches {
     }
 
     /// Drops a line everywhere, for instance because its frame was given to another use. Dirty data goes to memory.
-    pub fn invalidate(&mut self, at: PhysAddr) {
+    pub fn invalidate(&mut self, at: PhysAddr, mut observe: impl FnMut(Movement)) {
         let line = self.name(VirtAddr::new(at.get()), at);
-        let is_dirty =
-            self.levels.iter_mut().fold(false, |dirty, level| dirty | (level.drop_line(line) == Some(Line::Dirty)));
-        self.memory_writes += u64::from(is_dirty);
+        // The copy nearest to the CPU is the newest.
+        let mut is_written = false;
+        for (number, level) in self.levels.iter_mut().enumerate() {
+            let Some(state) = level.drop_line(line) else { continue };
+            if state == Line::Dirty && !is_written {
+                is_written = true;
+                self.memory_writes += 1;
+                observe(Movement::WrittenBack { level: number + 1, to: Where::Memory, line });
+            }
+            observe(Movement::Left { level: number + 1, line });
+        }
     }
 
     /// The set of a level that a byte falls into, and its ways, in place.

@@ -3,17 +3,18 @@
 mod stepping;
 
 use crate::failure::Failure;
-use explain::{Ink, Story, System, all, presets, references, svg, text};
+use explain::references::{self, Question, Tables};
+use explain::{Ink, Request, Source, Story, all, presets, svg, text};
 use model::Settings;
 use std::fs;
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Draws and computes a small memory system, step by step.
 ///
-/// Addresses are hexadecimal after 0x, else decimal; w: before one makes it a write, x: a fetch. They go through the
-/// machine one after the other.
+/// Addresses are hexadecimal after 0x, else decimal. w: before one makes it a write (of 0, or as in w:0x3d4=0x7f), x: a
+/// fetch, and k before the letter the kernel's, as in kr:0x3d4. They go through the machine one after the other.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  pagewalk explain small 0x03d4\n  pagewalk explain small --all --format csv\n  \
     pagewalk explain --refs \"1 2 3 4 1 2 5\" --frames 1..7 --policy fifo,lru,opt")]
@@ -39,10 +40,10 @@ pub struct Options {
     /// Read addresses from a file, separated by blanks.
     #[arg(long, value_name = "FILE")]
     addresses: Option<PathBuf>,
-    /// Wait for Enter between steps; b goes back, q ends.
+    /// Wait for a key between steps; b or the left arrow goes back, q ends.
     #[arg(long)]
     step: bool,
-    /// How to print.
+    /// How to print; --step shows text.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
@@ -71,6 +72,9 @@ struct Replacement {
     /// References between two ticks of nru and aging; as many as there are frames if absent.
     #[arg(long)]
     period: Option<u64>,
+    /// Draw the frame tables of strings of more than 64 references too.
+    #[arg(long)]
+    tables: bool,
     /// The seed of random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -80,7 +84,7 @@ struct Replacement {
 enum Format {
     /// For people.
     Text,
-    /// For --all and --refs.
+    /// For --all and --refs: counts. For addresses: a row for each.
     Csv,
     /// For programs.
     Json,
@@ -90,50 +94,62 @@ enum Format {
 
 /// Does what the options say.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let text = if options.list {
-        presets::list()?
+    if options.step && options.format != Format::Text {
+        return Err(Failure::usage("--step shows text: it goes with no other --format"));
+    }
+    if options.list {
+        print(&presets::list()?)
     } else if options.schema {
-        json(&explain::schema())
+        print(&json(&explain::schema()))
     } else if options.replacement.refs.is_some() || options.replacement.refs_file.is_some() {
-        return replay(options);
+        replay(options)
     } else {
-        return explain_machine(options);
-    };
-    print(&text)
+        explain_machine(options)
+    }
 }
 
 fn explain_machine(options: &Options) -> Result<ExitCode, Failure> {
-    let (text, name, words) = match (&options.machine, options.words.split_first()) {
-        (Some(file), _) => (read(file)?, file.clone(), options.words.as_slice()),
-        (None, Some((name, words))) => (presets::text(name)?, PathBuf::from(name), words),
+    let (source, words) = match (&options.machine, options.words.split_first()) {
+        (Some(file), _) => (Source::new(read(file)?, file), options.words.as_slice()),
+        (None, Some((name, words))) => (presets::source(name)?, words),
         (None, None) => return Err(Failure::usage("explain what? `pagewalk explain --list` lists the presets")),
     };
     if options.print {
-        return print(&text);
+        return print(source.text());
     }
-    let mut system = System::new(explain::parse(&text, &name)?)?;
-    if options.all {
-        let answers = all::answers(&system)?;
-        return print(&match options.format {
-            Format::Json => json(&versioned("answers", all::json(&system, &answers))),
-            Format::Text | Format::Csv => all::csv(&system, &answers),
-            Format::Svg => return Err(Failure::usage("--all is a table, not a picture: --format csv or json")),
-        });
-    }
-    let mut addresses = words.iter().map(|word| explain::address(word)).collect::<Result<Vec<_>, _>>()?;
+    let mut requests = words.iter().map(|word| Request::parse(word)).collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = &options.addresses {
         for word in read(file)?.split_whitespace() {
-            addresses.push(explain::address(word)?);
+            requests.push(Request::parse(word)?);
+        }
+        if requests.is_empty() {
+            return Err(Failure::usage(format!("there is no address in {}", file.display())));
         }
     }
-    show(options, &explain::tell(&mut system, &addresses)?)
+    let mut system = source.system()?;
+    if options.all && !requests.is_empty() {
+        return Err(Failure::usage("--all answers every address: it goes with no other addresses"));
+    }
+    let answers = match (options.all, options.format) {
+        (true, Format::Svg) => return Err(Failure::usage("--all is a table, not a picture: --format csv or json")),
+        (true, _) => Some(all::answers(&system)?),
+        (false, Format::Csv) if !requests.is_empty() => Some(explain::answers(&mut system, &requests)),
+        (false, _) => None,
+    };
+    match answers {
+        Some(answers) if options.format == Format::Json => {
+            print(&json(&versioned("answers", all::json(&system, &answers))))
+        }
+        Some(answers) => print(&all::csv(&system, &answers)),
+        None => show(options, &explain::tell(&source, &mut system, &requests)?),
+    }
 }
 
 fn show(options: &Options, story: &Story) -> Result<ExitCode, Failure> {
-    let ink = if stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { Ink::Coloured } else { Ink::Plain };
+    let has_colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let ink = if has_colours { Ink::Coloured } else { Ink::Plain };
     if options.step {
-        stepping::run(story, ink, &mut stdin().lock(), &mut stdout().lock())?;
-        return Ok(ExitCode::SUCCESS);
+        return stepping::run(story, ink);
     }
     print(&match options.format {
         Format::Text => text::story(story, ink),
@@ -142,32 +158,38 @@ fn show(options: &Options, story: &Story) -> Result<ExitCode, Failure> {
             json(&versioned("story", story))
         }
         Format::Svg => svg::story(story),
-        Format::Csv => return Err(Failure::usage("--format csv is for --all and --refs")),
+        Format::Csv => return Err(Failure::usage("--format csv is for addresses, --all and --refs, not for a story")),
     })
 }
 
 fn replay(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = &options.replacement;
+    if !options.words.is_empty() || options.machine.is_some() || options.all {
+        return Err(Failure::usage("--refs goes with no preset, machine or address"));
+    }
     let string = match (&wanted.refs, &wanted.refs_file) {
         (Some(string), _) => string.clone(),
         (None, Some(file)) => read(file)?,
         (None, None) => String::new(),
     };
-    let references = references::parse(&string).map_err(Failure::usage)?;
-    if references.is_empty() || wanted.window == Some(0) {
-        return Err(Failure::usage("--refs expects at least one page number, and --window at least 1"));
-    }
-    let question = references::Question {
-        references,
-        frames: references::parse_frames(&wanted.frames).map_err(Failure::usage)?,
-        policies: references::parse_policies(&wanted.policy).map_err(Failure::usage)?,
+    let question = Question {
+        references: references::parse(&string)?,
+        frames: references::parse_frames(&wanted.frames)?,
+        policies: references::parse_policies(&wanted.policy)?,
         settings: Settings {
             seed: wanted.seed,
             period: wanted.period,
             window: wanted.window.map(|window| window as u64),
         },
         window: wanted.window,
+        tables: if wanted.tables { Tables::All } else { Tables::OfShortStrings },
     };
+    if question.references.is_empty() {
+        return Err(Failure::usage("--refs expects at least one page number"));
+    }
+    if wanted.window == Some(0) || wanted.period == Some(0) {
+        return Err(Failure::usage("--window and --period expect at least 1"));
+    }
     let counts = references::counts(&question);
     match options.format {
         Format::Csv => print(&references::csv(&counts)),
@@ -175,7 +197,7 @@ fn replay(options: &Options) -> Result<ExitCode, Failure> {
             let counts = serde_json::to_value(&counts).map_err(|error| Failure::cannot_run(error.to_string()))?;
             print(&json(&versioned("counts", counts)))
         }
-        Format::Text | Format::Svg => show(options, &references::story(&question, &counts)),
+        Format::Text | Format::Svg => show(options, &references::story(&question, &counts)?),
     }
 }
 

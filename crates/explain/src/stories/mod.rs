@@ -6,10 +6,11 @@ mod programs;
 mod sharing;
 mod table_cost;
 
-use super::story::Step;
-use super::system::System;
-use super::translate::translate;
-use crate::address;
+use crate::request::Request;
+use crate::story::{Step, numbered};
+use crate::system::System;
+use crate::translate::translate;
+use crate::wrong::Wrong;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,24 +32,39 @@ pub enum StoryFile {
     TableCost(table_cost::TableCostStory),
 }
 
+/// Larger spaces are not drawn page by page.
+const MOST_PAGES_DRAWN: u64 = 256;
+
 /// Tells the story of a machine that has one.
-pub fn tell(system: &System, story: &StoryFile) -> Result<Vec<Step>, String> {
-    match story {
-        StoryFile::Process(story) => process::tell(system, story),
-        StoryFile::DramCache(story) => dram_cache::tell(system, story),
-        StoryFile::Programs(story) => programs::tell(system, story),
-        StoryFile::Sharing(story) => sharing::tell(system, story),
-        StoryFile::Accesses(words) => accesses(system, words),
-        StoryFile::TableCost(story) => table_cost::tell(system, story),
-    }
+pub fn tell(system: &System, story: &StoryFile) -> Result<Vec<Step>, Wrong> {
+    let steps = match story {
+        StoryFile::Process(story) => process::tell(system, story).map_err(|wrong| wrong.at("process"))?,
+        StoryFile::DramCache(story) => dram_cache::tell(system, story).map_err(|wrong| wrong.at("dram-cache"))?,
+        StoryFile::Programs(story) => programs::tell(system, story).map_err(|wrong| wrong.at("programs"))?,
+        StoryFile::Sharing(story) => sharing::tell(system, story).map_err(|wrong| wrong.at("sharing"))?,
+        StoryFile::TableCost(story) => table_cost::tell(system, story).map_err(|wrong| wrong.at("table-cost"))?,
+        StoryFile::Accesses(words) => return accesses(system, words).map_err(|wrong| wrong.at("accesses")),
+    };
+    Ok(numbered(steps))
 }
 
-fn accesses(system: &System, words: &[String]) -> Result<Vec<Step>, String> {
+fn accesses(system: &System, words: &[String]) -> Result<Vec<Step>, Wrong> {
     let mut system = system.clone();
     let mut steps = Vec::new();
-    for word in words {
-        let (addr, access) = address(word).map_err(|complaint| complaint.to_string())?;
-        steps.extend(translate(&mut system, addr, access).0);
+    for (item, word) in words.iter().enumerate() {
+        let request = Request::parse(word).map_err(|complaint| Wrong::new(complaint.to_string()).item(item))?;
+        steps.extend(translate(&mut system, request).steps);
     }
     Ok(steps)
+}
+
+/// The pages of a space that is small enough to draw each.
+fn pages_to_draw(system: &System) -> Result<u64, Wrong> {
+    let (pages, _) = system.pages_and_frames();
+    if pages > MOST_PAGES_DRAWN {
+        return Err(Wrong::new(format!(
+            "expected a space of at most {MOST_PAGES_DRAWN} pages, as this story draws each"
+        )));
+    }
+    Ok(pages)
 }

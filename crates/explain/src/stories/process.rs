@@ -1,8 +1,10 @@
 //! A process on a machine of few pages: reads, a start from an executable, more memory.
 
+use crate::request::Request;
 use crate::story::{Step, Table};
 use crate::system::System;
 use crate::translate::translate;
+use crate::wrong::Wrong;
 use addr::{Access, Perms, Privilege, VirtAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,21 +36,26 @@ pub struct Executable {
     pub entry: u64,
 }
 
+/// More is no example.
+const MOST_BYTES: u64 = 1 << 32;
+
 /// The steps.
-pub fn tell(system: &System, story: &ProcessStory) -> Result<Vec<Step>, String> {
+pub fn tell(system: &System, story: &ProcessStory) -> Result<Vec<Step>, Wrong> {
+    let pages = super::pages_to_draw(system)?;
+    story.executable.check().map_err(|wrong| wrong.at("executable"))?;
     let mut running = system.clone();
     let mut steps = vec![Step::new("The page table of a process").table(table(&running, None))];
     for &read in &story.reads {
         steps.extend(read_one(&mut running, read));
     }
     let mut fresh = system.clone();
-    for page in 0..pages(system) {
+    for page in 0..pages {
         fresh.unmap(page);
     }
     steps.push(executable(&story.executable));
     let bytes = (story.executable.code_at + story.executable.code_bytes)
         .max(story.executable.data_at + story.executable.data_bytes);
-    let first = give(&mut fresh, 0, bytes, story.first_frame)?;
+    let first = give(&mut fresh, 0, bytes, story.first_frame).map_err(|wrong| wrong.at("first-frame"))?;
     let page_bytes = fresh.geometry.page_bytes();
     let place = |at: u64| first * page_bytes + at;
     let copied = Step::new(format!("A new process needs {bytes} bytes: the kernel maps them"))
@@ -60,7 +67,7 @@ pub fn tell(system: &System, story: &ProcessStory) -> Result<Vec<Step>, String> 
     let next = bytes.div_ceil(page_bytes);
     steps.extend(read_one(&mut fresh, next * page_bytes));
     let frame = first + next;
-    give(&mut fresh, next, story.more_bytes, frame)?;
+    give(&mut fresh, next, story.more_bytes, frame).map_err(|wrong| wrong.at("more-bytes"))?;
     let grown =
         Step::new(format!("The process asks for {} bytes more", story.more_bytes)).table(table(&fresh, Some(next)));
     steps.push(grown);
@@ -72,26 +79,40 @@ fn copy(what: &str, offset: u64, bytes: u64, to: u64) -> String {
     format!("The {what}, bytes {offset}-{} of the file, is copied to physical {to}-{}.", offset + bytes, to + bytes)
 }
 
-fn pages(system: &System) -> u64 {
-    system.geometry.virtual_bytes() / system.geometry.page_bytes()
+impl Executable {
+    /// Sums of offsets and sizes have to exist.
+    fn check(&self) -> Result<(), Wrong> {
+        let sizes = [
+            ("code-offset", self.code_offset),
+            ("code-bytes", self.code_bytes),
+            ("code-at", self.code_at),
+            ("data-offset", self.data_offset),
+            ("data-bytes", self.data_bytes),
+            ("data-at", self.data_at),
+        ];
+        match sizes.iter().find(|(_, size)| *size > MOST_BYTES) {
+            Some((key, _)) => Err(Wrong::new(format!("expected at most {MOST_BYTES}")).at(key)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Maps `bytes` bytes from a page to frames from `frame` on.
-fn give(system: &mut System, page: u64, bytes: u64, frame: u64) -> Result<u64, String> {
+fn give(system: &mut System, page: u64, bytes: u64, frame: u64) -> Result<u64, Wrong> {
     for place in 0..bytes.div_ceil(system.geometry.page_bytes()) {
-        system.map(page + place, frame + place, Perms::ALL, Privilege::User)?;
+        system.map(page + place, frame + place, 1, Perms::ALL, Privilege::User)?;
     }
     Ok(frame)
 }
 
 fn read_one(system: &mut System, at: u64) -> Vec<Step> {
-    let (mut steps, answer) = translate(system, VirtAddr::new(at), Access::Read);
-    let what = match answer.pa {
+    let mut done = translate(system, Request::new(VirtAddr::new(at), Access::Read));
+    let what = match done.answer.pa {
         Some(to) => format!("A read at virtual {at} reaches physical {to}"),
         None => format!("A read at virtual {at} faults, and the process gets SIGSEGV"),
     };
     let mut step = Step::new(what);
-    for inner in &mut steps {
+    for inner in &mut done.steps {
         step = step.line(format!("{}.", inner.title));
         step.blocks.append(&mut inner.blocks);
     }
@@ -113,7 +134,7 @@ fn executable(file: &Executable) -> Step {
 fn table(system: &System, marked: Option<u64>) -> Table {
     let mut table = Table::new("", &["virtual", "physical"]);
     let bytes = system.geometry.page_bytes();
-    for page in 0..pages(system) {
+    for page in 0..system.pages_and_frames().0 {
         let range = |start: u64| format!("{}-{}", start * bytes, (start + 1) * bytes);
         let physical = system.entry(page).map_or("no frame".to_string(), |(frame, _)| range(frame));
         let row = vec![range(page), physical];

@@ -1,7 +1,8 @@
 //! Two small programs in one memory, without translation and with it. They are run, not described.
 
 use crate::story::{Step, Table};
-use crate::system::System;
+use crate::system::{System, each};
+use crate::wrong::Wrong;
 use addr::{Access, Perms, Privilege, VirtAddr};
 use paging::walk;
 use schemars::JsonSchema;
@@ -34,6 +35,8 @@ pub struct Program {
 }
 
 const OPERATIONS: [&str; 5] = ["halt", "load", "add", "store", "jump"];
+/// More is no picture.
+const MOST_BYTES: u64 = 4096;
 /// More than any example needs.
 const MOST_INSTRUCTIONS: usize = 1000;
 
@@ -44,14 +47,19 @@ struct Computer<'a> {
 }
 
 /// The steps.
-pub fn tell(system: &System, story: &ProgramsStory) -> Result<Vec<Step>, String> {
-    let images: Vec<Vec<u8>> = story.programs.iter().map(assemble).collect::<Result<_, _>>()?;
-    let size = system.geometry.physical_bytes() as usize;
+pub fn tell(system: &System, story: &ProgramsStory) -> Result<Vec<Step>, Wrong> {
+    let size = system.geometry.physical_bytes();
+    if size > MOST_BYTES || story.third_bytes > MOST_BYTES {
+        return Err(Wrong::new(format!("expected a memory and programs of at most {MOST_BYTES} bytes")));
+    }
+    let size = size as usize;
+    let images = each("programs", &story.programs, assemble)?;
     let mut computer = Computer { memory: vec![0; size], tables: None };
-    for (program, image) in story.programs.iter().zip(&images) {
-        let end = program.placed_at as usize + image.len();
-        let place = computer.memory.get_mut(program.placed_at as usize..end);
-        place.ok_or_else(|| format!("story: {} does not fit in memory", program.name))?.copy_from_slice(image);
+    for (item, (program, image)) in story.programs.iter().zip(&images).enumerate() {
+        let start = program.placed_at.min(size as u64) as usize;
+        let place = computer.memory.get_mut(start..start + image.len());
+        let wrong = || Wrong::new(format!("expected {} bytes of memory behind it", image.len()));
+        place.ok_or_else(|| wrong().at("placed-at").item(item).at("programs"))?.copy_from_slice(image);
     }
     let mut steps = vec![
         Step::new("Without translation: two programs in physical memory, each written to start at 0")
@@ -68,16 +76,19 @@ pub fn tell(system: &System, story: &ProgramsStory) -> Result<Vec<Step>, String>
     Ok(steps)
 }
 
-fn assemble(program: &Program) -> Result<Vec<u8>, String> {
-    let byte = |line: &String| {
+fn assemble(program: &Program) -> Result<Vec<u8>, Wrong> {
+    each("code", &program.code, |line| {
         let (word, operand) = line.split_once(' ').unwrap_or((line, "0"));
         match OPERATIONS.iter().position(|&operation| operation == word) {
-            Some(operation) => operand.parse().ok().filter(|&address: &u8| address < 32).map(|address| (operation as u8) << 5 | address),
+            Some(operation) => operand
+                .parse()
+                .ok()
+                .filter(|&address: &u8| address < 32)
+                .map(|address| (operation as u8) << 5 | address),
             None => line.parse().ok(),
         }
-        .ok_or_else(|| format!("story: \"{line}\" is no instruction: expected load, add, store, jump A (below 32), halt or a number up to 255"))
-    };
-    program.code.iter().map(byte).collect()
+        .ok_or_else(|| Wrong::new("expected load, add, store or jump A (below 32), halt, or a number up to 255"))
+    })
 }
 
 impl Computer<'_> {
@@ -170,7 +181,7 @@ fn free_memory(system: &System, story: &ProgramsStory) -> Step {
 }
 
 /// The same programs, each in a space of its own whose pages lie anywhere.
-fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Result<Vec<Step>, String> {
+fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Result<Vec<Step>, Wrong> {
     let page_bytes = system.geometry.page_bytes();
     let mut kernel = system.clone();
     let mut memory = vec![0; system.geometry.physical_bytes() as usize];
@@ -184,8 +195,10 @@ fn translated(system: &System, story: &ProgramsStory, images: &[Vec<u8>]) -> Res
     for page in 0..most_pages {
         for ((name, image), space) in names.iter().zip(&images).zip(&mut spaces) {
             let Some(bytes) = image.chunks(page_bytes as usize).nth(page) else { continue };
-            let frame = kernel.take_frames(1).ok_or("story: memory is too small for the programs under translation")?;
-            space.map(page as u64, frame, Perms::ALL, Privilege::User)?;
+            let frame = kernel
+                .take_frames(1)
+                .ok_or_else(|| Wrong::new("expected memory for all programs under translation"))?;
+            space.map(page as u64, frame, 1, Perms::ALL, Privilege::User)?;
             let start = (frame * page_bytes) as usize;
             memory[start..start + bytes.len()].copy_from_slice(bytes);
             let range = |number: u64| format!("{}-{}", number * page_bytes, (number + 1) * page_bytes);

@@ -1,8 +1,10 @@
 //! One frame under two spaces, shared and then private copy-on-write.
 
+use crate::request::Request;
 use crate::story::{Step, Table};
 use crate::system::System;
 use crate::translate::translate;
+use crate::wrong::Wrong;
 use addr::{Access, Perms, Privilege, VirtAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,6 +25,8 @@ pub struct SharingStory {
     pub copy_frame: u64,
 }
 
+/// More would be no picture.
+const MOST_FRAMES: u64 = 1024;
 const NAMES: [&str; 2] = ["A", "B"];
 
 /// The two spaces and the bytes of memory: one number a frame is enough to see who sees what.
@@ -32,15 +36,27 @@ struct Spaces {
 }
 
 /// The steps.
-pub fn tell(system: &System, story: &SharingStory) -> Result<Vec<Step>, String> {
-    let frames = system.geometry.physical_bytes() / system.geometry.page_bytes();
-    if story.copy_frame >= frames || frames > 1024 {
-        return Err("story: expected frames of a memory of at most 1024".into());
+pub fn tell(system: &System, story: &SharingStory) -> Result<Vec<Step>, Wrong> {
+    super::pages_to_draw(system)?;
+    let (_, frames) = system.pages_and_frames();
+    if frames > MOST_FRAMES {
+        return Err(Wrong::new(format!("expected a memory of at most {MOST_FRAMES} frames")));
+    }
+    for (key, frame) in
+        [("shared-frame", story.shared_frame), ("private-frame", story.private_frame), ("copy-frame", story.copy_frame)]
+    {
+        if frame >= frames {
+            return Err(Wrong::new(format!("expected less than {frames}")).at(key));
+        }
     }
     let mut both = Spaces { spaces: [system.clone(), system.clone()], values: vec![0; frames as usize] };
     for space in 0..2 {
-        both.spaces[space].map(story.shared_pages[space], story.shared_frame, Perms::READ_WRITE, Privilege::User)?;
-        both.spaces[space].map(story.private_pages[space], story.private_frame, Perms::READ, Privilege::User)?;
+        let user = Privilege::User;
+        let here = &mut both.spaces[space];
+        let shared = here.map(story.shared_pages[space], story.shared_frame, 1, Perms::READ_WRITE, user);
+        shared.map_err(|wrong| wrong.item(space).at("shared-pages"))?;
+        let private = here.map(story.private_pages[space], story.private_frame, 1, Perms::READ, user);
+        private.map_err(|wrong| wrong.item(space).at("private-pages"))?;
     }
     let mut steps =
         vec![both.show("One frame is shared, and one is private to both until it is written (read-only for now)")];
@@ -62,9 +78,12 @@ pub fn tell(system: &System, story: &SharingStory) -> Result<Vec<Step>, String> 
 impl Spaces {
     fn reach(&mut self, space: usize, page: u64, access: Access) -> (Option<u64>, String) {
         let addr = VirtAddr::new(page * self.spaces[space].geometry.page_bytes());
-        let (steps, answer) = translate(&mut self.spaces[space], addr, access);
-        let fault = steps.iter().find(|step| step.title.starts_with("Page fault")).map(|step| step.title.clone());
-        (answer.ppn, fault.unwrap_or_default())
+        let done = translate(&mut self.spaces[space], Request::new(addr, access));
+        let code = |refusal: paging::Refusal| {
+            refusal.error_code().map_or(String::new(), |code| format!(", error code {code}"))
+        };
+        let fault = done.refusal.map(|refusal| format!("a fault: {refusal}{}", code(refusal)));
+        (done.answer.ppn, fault.unwrap_or_default())
     }
 
     fn read(&mut self, space: usize, page: u64, steps: &mut Vec<Step>) {
@@ -83,10 +102,10 @@ impl Spaces {
     }
 
     /// What the kernel does about a store to a private page.
-    fn copy(&mut self, space: usize, page: u64, story: &SharingStory, steps: &mut Vec<Step>) -> Result<(), String> {
+    fn copy(&mut self, space: usize, page: u64, story: &SharingStory, steps: &mut Vec<Step>) -> Result<(), Wrong> {
         self.values[story.copy_frame as usize] = self.values[story.private_frame as usize];
         self.spaces[space].unmap(page);
-        self.spaces[space].map(page, story.copy_frame, Perms::READ_WRITE, Privilege::User)?;
+        self.spaces[space].map(page, story.copy_frame, 1, Perms::READ_WRITE, Privilege::User)?;
         let title = format!(
             "The kernel copies frame {} to frame {} and maps that for {}",
             story.private_frame, story.copy_frame, NAMES[space]

@@ -2,6 +2,7 @@
 
 use crate::story::{Step, Table};
 use crate::system::System;
+use crate::wrong::Wrong;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,11 +27,17 @@ pub struct Run {
 }
 
 /// The steps.
-pub fn tell(system: &System, story: &TableCostStory) -> Result<Vec<Step>, String> {
+pub fn tell(system: &System, story: &TableCostStory) -> Result<Vec<Step>, Wrong> {
     let geometry = &system.geometry;
-    let all: u64 = story.layout.iter().map(|run| run.pages).sum();
-    if all > geometry.virtual_bytes() / geometry.page_bytes() {
-        return Err("story: the layout is larger than the space".into());
+    let (pages, _) = system.pages_and_frames();
+    let mut left = pages;
+    for (item, run) in story.layout.iter().enumerate() {
+        left = left.checked_sub(run.pages).ok_or_else(|| {
+            Wrong::new(format!("expected at most {left}, which are left of {pages}"))
+                .at("pages")
+                .item(item)
+                .at("layout")
+        })?;
     }
     let mut layout = Table::new("", &["pages", "what"]);
     for run in &story.layout {

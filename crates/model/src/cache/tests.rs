@@ -110,7 +110,7 @@ fn inclusion_holds_and_no_store_is_lost() {
             let before = caches.memory_writes();
             assert!(before > 0);
             for line in 0..200 {
-                caches.invalidate(PhysAddr::new(64 * line));
+                caches.invalidate(PhysAddr::new(64 * line), |_| {});
             }
             assert!(caches.levels.iter().all(|level| level.lines.count() == 0));
             assert!(caches.memory_writes() as usize >= dirty.len(), "each dirtied line reached memory at least once");
