@@ -62,6 +62,11 @@ impl Assembler {
         &self.bytes
     }
 
+    /// Where further bytes are appended.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     pub fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }

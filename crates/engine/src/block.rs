@@ -1,9 +1,11 @@
 //! What the engine remembers of the code it has made.
 
 use crate::translate::Variant;
-use addr::{Access, Page, Pfn, VirtAddr};
+use addr::{Access, VirtAddr};
 use iced_x86::Instruction;
 use mmu::TlbTable;
+use std::num::NonZeroU32;
+use std::ops::Range;
 
 /// The number of a block in the code cache.
 pub type BlockId = u32;
@@ -204,6 +206,19 @@ pub struct Link {
     pub entry: Entry,
     /// Where it leaves the flags.
     pub flags: Flags,
+    /// The link that was made to lead to the same block before this one: links are numbered from 1 here.
+    pub before: Option<NonZeroU32>,
+    /// Whether it leads to a block now.
+    pub linked: Linked,
+}
+
+/// Where a link leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linked {
+    /// To its target's block.
+    Yes,
+    /// To its cold path.
+    No,
 }
 
 /// Which entry of a block a jump takes.
@@ -253,18 +268,16 @@ pub struct Block {
     pub indirect: Option<u32>,
     /// Whether somebody reads the flags it is entered with.
     pub flags_live: Liveness,
-    /// Instructions.
-    pub marks: Box<[Mark]>,
-    /// The frames whose bytes it depends on, and the pages they were seen at.
-    pub sources: Box<[(Page, Pfn)]>,
-    /// The numbers of the links that lead here.
-    pub incoming: Vec<u32>,
+    /// The marks of its instructions.
+    pub marks: Range<u32>,
+    /// The last link that was made to lead here; the others hang on it.
+    pub incoming: Option<NonZeroU32>,
     /// Which space's code map it belongs to.
     pub map: u64,
     /// What its bytes were, for `--verify-code`.
     pub source_bytes: Box<[u8]>,
     /// The first of its sites; only a prepared block, which has at most two, needs them.
-    pub sites: std::ops::Range<u32>,
+    pub sites: Range<u32>,
 }
 
 /// Whether a value is read before it is written.
@@ -272,19 +285,6 @@ pub struct Block {
 pub enum Liveness {
     Live,
     Dead,
-}
-
-impl Block {
-    /// The instruction whose host code contains the byte at an offset from the block's first host byte.
-    pub fn mark_at(&self, host: u32) -> Option<&Mark> {
-        let after = self.marks.partition_point(|mark| mark.host <= host);
-        self.marks.get(after.checked_sub(1)?)
-    }
-
-    /// The address of one of its instructions.
-    pub fn instruction_address(&self, instruction: u8) -> VirtAddr {
-        self.rip + u64::from(self.marks[usize::from(instruction)].guest)
-    }
 }
 
 #[cfg(test)]

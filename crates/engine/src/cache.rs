@@ -6,16 +6,17 @@
 //! stays where it is until the whole cache is emptied, so that a CPU that is about to come back into it still can.
 
 use crate::asm::{Assembler, RAX, RCX, RDX, Width, rel32};
-use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Liveness, Placement, Site};
+use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness, Mark, Placement, Site};
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{FetchRefused, Source};
-use crate::translate::{Place, Plan, Translated, Translator, Variant};
+use crate::translate::{Place, Plan, Translator, Variant};
 use addr::{Page, PageRange, Pfn, VirtAddr};
 use host::CodeMemory;
-use mmu::{CpuView, Memory, Tables};
+use mmu::{CpuView, Memory, Stores, Tables};
 use rustc_hash::FxHashMap;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
 /// Bytes that one translation may need at most; a new block is begun only where as many are left.
@@ -26,8 +27,18 @@ const LARGEST_BLOCK_BYTES: u32 = 64 << 10;
 struct CodeMap {
     /// How many trees.
     users: u32,
-    by_rip: FxHashMap<(VirtAddr, Variant), BlockId>,
+    by_rip: FxHashMap<Key, BlockId>,
     by_page: FxHashMap<Page, Vec<BlockId>>,
+}
+
+/// A guest address and a variant in one word. A canonical address is unique without its upper two bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+impl Key {
+    fn new(rip: VirtAddr, variant: Variant) -> Self {
+        Self(rip.get() << 2 | variant as u64)
+    }
 }
 
 /// A tree of page tables and its code map.
@@ -64,6 +75,7 @@ pub struct CodeCache {
     sites: Vec<Site>,
     links: Vec<Link>,
     helpers: Vec<Helper>,
+    marks: Vec<Mark>,
     trees: FxHashMap<u64, Tree>,
     maps: FxHashMap<u64, CodeMap>,
     next_map: u64,
@@ -84,11 +96,13 @@ impl CodeCache {
             translator: Translator::new(),
             used: (gate.bytes as u32).next_multiple_of(64),
             generation: 0,
-            blocks: Vec::new(),
-            starts: Vec::new(),
-            sites: Vec::new(),
-            links: Vec::new(),
+            // The host commits them as they fill.
+            blocks: Vec::with_capacity(bytes / 256),
+            starts: Vec::with_capacity(bytes / 256),
+            sites: Vec::with_capacity(bytes / 64),
+            links: Vec::with_capacity(bytes / 128),
             helpers: Vec::new(),
+            marks: Vec::with_capacity(bytes / 32),
             trees: FxHashMap::default(),
             maps: FxHashMap::default(),
             next_map: 0,
@@ -112,11 +126,11 @@ impl CodeCache {
 
     /// Bytes that the cache and its tables take of the host's memory.
     pub fn overhead_bytes(&self) -> u64 {
-        let per_block: usize = self.blocks.iter().flatten().map(|b| size_of_val(&*b.marks) + size_of::<Block>()).sum();
-        let tables = self.sites.len() * size_of::<Site>()
+        let tables = self.blocks.len() * size_of::<Block>()
+            + self.sites.len() * size_of::<Site>()
             + self.links.len() * size_of::<Link>()
             + self.helpers.len() * size_of::<Helper>()
-            + per_block;
+            + self.marks.len() * size_of::<Mark>();
         u64::from(self.used) + tables as u64
     }
 
@@ -143,6 +157,22 @@ impl CodeCache {
         self.helpers[number as usize]
     }
 
+    /// The instruction of a block whose host code contains the byte at an offset from the block's first, and its number.
+    pub fn mark_at(&self, block: &Block, host: u32) -> Option<(usize, Mark)> {
+        let marks = self.marks_of(block);
+        let index = marks.partition_point(|mark| mark.host <= host).checked_sub(1)?;
+        Some((index, marks[index]))
+    }
+
+    /// The address of an instruction of a block.
+    pub fn instruction_address(&self, block: &Block, instruction: u8) -> VirtAddr {
+        block.rip + u64::from(self.marks_of(block)[usize::from(instruction)].guest)
+    }
+
+    fn marks_of(&self, block: &Block) -> &[Mark] {
+        &self.marks[block.marks.start as usize..block.marks.end as usize]
+    }
+
     pub fn host_address(&self, offset: u32) -> u64 {
         self.code.address(offset as usize)
     }
@@ -165,11 +195,11 @@ impl CodeCache {
     /// When its first instruction cannot be fetched.
     pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
         let by_rip = &self.maps[&self.map_of(tables)].by_rip;
-        if let Some(id) = by_rip.get(&(rip, variant)) {
+        if let Some(id) = by_rip.get(&Key::new(rip, variant)) {
             return Ok(*id);
         }
         if variant == Variant::FlagsParked
-            && let Some(id) = by_rip.get(&(rip, Variant::Plain))
+            && let Some(id) = by_rip.get(&Key::new(rip, Variant::Plain))
             && self.block(*id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
         {
             return Ok(*id);
@@ -248,37 +278,41 @@ impl CodeCache {
             first_site: self.sites.len() as u32,
             first_link: self.links.len() as u32,
             first_helper: self.helpers.len() as u32,
+            first_mark: self.marks.len() as u32,
             host: self.used,
             address: self.host_address(self.used),
             exit: self.gate.exit,
             map: self.map_of(tables),
         };
-        let translated = self.translator.translate(&mut source, rip, variant, self.plan, place)?;
-        Ok(self.insert(translated))
+        let block = self.translator.translate(&mut source, rip, variant, self.plan, place)?;
+        Ok(self.insert(block, source.pages()))
     }
 
-    fn insert(&mut self, translated: Translated) -> BlockId {
-        let Translated { block, code, sites, links, helpers } = translated;
+    /// Puts the block that was just translated into the cache, with its parts; it depends on `sources`.
+    fn insert(&mut self, block: Block, sources: &[(Page, Pfn)]) -> BlockId {
         let id = self.blocks.len() as BlockId;
-        self.code.write(self.used as usize, &code);
-        self.used = (self.used + code.len() as u32).next_multiple_of(16);
-        self.sites.extend(sites);
-        self.links.extend(links);
-        self.helpers.extend(helpers);
+        let parts = self.translator.parts();
+        self.code.write(self.used as usize, &parts.code);
+        self.used = (self.used + parts.code.len() as u32).next_multiple_of(16);
+        self.sites.extend_from_slice(&parts.sites);
+        self.links.extend_from_slice(&parts.links);
+        self.helpers.extend_from_slice(&parts.helpers);
+        self.marks.extend_from_slice(&parts.marks);
         self.counts.blocks += 1;
         self.counts.guest_bytes += u64::from(block.guest_bytes);
-        self.counts.host_bytes += code.len() as u64;
+        self.counts.host_bytes += parts.code.len() as u64;
         let map = self.maps.entry(block.map).or_default();
-        map.by_rip.insert((block.rip, block.variant), id);
+        map.by_rip.insert(Key::new(block.rip, block.variant), id);
         let mut newly_marked = Vec::new();
-        for (page, pfn) in &block.sources {
+        for (page, pfn) in sources {
             map.by_page.entry(*page).or_default().push(id);
             self.by_frame.entry(*pfn).or_default().push(id);
             // A prepared block is looked up anew each time; marking for it would make a store that patches the next
             // instruction of its own page start over for ever.
             if block.variant != Variant::Prepared && !self.memory.code().is_marked(*pfn) {
-                self.memory.code().mark(*pfn);
-                newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
+                if self.memory.code().mark(*pfn) == Stores::Possible {
+                    newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
+                }
             }
         }
         self.starts.push(block.host);
@@ -297,9 +331,14 @@ impl CodeCache {
 
     /// Makes a direct jump lead to its target's block.
     pub fn link(&mut self, number: u32, target: BlockId) {
-        let link = self.links[number as usize];
+        let link = &mut self.links[number as usize];
         let Some(block) = self.blocks[target as usize].as_mut() else { return };
-        block.incoming.push(number);
+        if link.linked == Linked::Yes {
+            return;
+        }
+        link.linked = Linked::Yes;
+        link.before = block.incoming.replace(incoming_link(number));
+        let link = *link;
         let to = match link.entry {
             Entry::Body => block.body,
             Entry::Safepoint => block.host,
@@ -337,6 +376,7 @@ impl CodeCache {
     /// Follows what the kernel said of a tree and of frames since the last call.
     pub fn drain(&mut self, tables: &Tables) {
         if tables.changes().has_pending() {
+            self.translator.forget_peeked();
             let ranges = tables.changes().take();
             if self.maps[&self.map_of(tables)].users > 1 {
                 self.split(tables);
@@ -345,6 +385,7 @@ impl CodeCache {
             ranges.into_iter().for_each(|range| self.forget_pages(map, range));
         }
         if self.memory.code().has_written() {
+            self.translator.forget_peeked();
             for pfn in self.memory.code().take_written() {
                 self.forget_frame(pfn);
             }
@@ -379,14 +420,18 @@ impl CodeCache {
     fn kill(&mut self, id: BlockId) {
         let Some(block) = self.blocks[id as usize].take() else { return };
         if let Some(map) = self.maps.get_mut(&block.map) {
-            let key = (block.rip, block.variant);
+            let key = Key::new(block.rip, block.variant);
             if map.by_rip.get(&key) == Some(&id) {
                 map.by_rip.remove(&key);
             }
         }
-        for number in block.incoming {
-            let link = self.links[number as usize];
-            self.lead(link.jump, link.cold);
+        let mut incoming = block.incoming;
+        while let Some(number) = incoming {
+            let link = &mut self.links[number.get() as usize - 1];
+            link.linked = Linked::No;
+            incoming = link.before.take();
+            let (jump, cold) = (link.jump, link.cold);
+            self.lead(jump, cold);
         }
         if block.indirect.is_some() {
             self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip.get()));
@@ -399,6 +444,7 @@ impl CodeCache {
             self.memory.code().unmark(*pfn);
         }
         self.by_frame.clear();
+        self.translator.forget_peeked();
         for map in self.maps.values_mut() {
             map.by_rip.clear();
             map.by_page.clear();
@@ -408,12 +454,18 @@ impl CodeCache {
         self.sites.clear();
         self.links.clear();
         self.helpers.clear();
+        self.marks.clear();
         self.live_views().for_each(|view| context::flush_jump_cache(&view));
         self.used = (self.gate.bytes as u32).next_multiple_of(64);
         self.generation += 1;
         self.counts.flushes += 1;
         self.counts.host_bytes = 0;
     }
+}
+
+/// A link's number as blocks and links remember it.
+fn incoming_link(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number)
 }
 
 /// Where registers are after an indirect jump that found nothing.

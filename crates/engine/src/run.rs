@@ -202,6 +202,7 @@ impl Run<'_> {
         };
         self.cpu.view.fill(load, addr.page(), frame);
         if writable {
+            self.memory.code().note_store_entry(pfn);
             self.cpu.view.fill(store, addr.page(), frame);
         }
         Ok(frame + addr.page_offset())
@@ -227,7 +228,7 @@ impl Run<'_> {
         let cache = self.engine.cache();
         let block = cache.block(site.block).expect("the block that was just left is alive");
         self.uncount(block.marks.len() - usize::from(site.instruction));
-        block.instruction_address(site.instruction)
+        cache.instruction_address(block, site.instruction)
     }
 
     /// Takes instructions of a block that was left early off the count.
@@ -253,7 +254,7 @@ impl Run<'_> {
         self.state().settle(helper.placement);
         let cache = self.engine.cache();
         let block = cache.block(helper.block).expect("the block that was just left is alive");
-        let rip = block.instruction_address(helper.instruction);
+        let rip = cache.instruction_address(block, helper.instruction);
         self.uncount(block.marks.len() - usize::from(helper.instruction));
         drop(cache);
         match helper.decoded {
@@ -292,8 +293,7 @@ impl Run<'_> {
         let cache = self.engine.cache();
         let block = cache.block_at(trapped.address).expect("generated code that runs belongs to a live block");
         let offset = (trapped.address - cache.host_address(block.host)) as u32;
-        let mark = *block.mark_at(offset).expect("only a guest instruction traps");
-        let index = block.marks.partition_point(|other| other.host < mark.host);
+        let (index, mark) = cache.mark_at(block, offset).expect("only a guest instruction traps");
         let rip = block.rip + u64::from(mark.guest);
         let left = block.marks.len() - index;
         drop(cache);

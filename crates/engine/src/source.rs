@@ -58,6 +58,14 @@ impl<'a> Source<'a> {
         Ok(fetched)
     }
 
+    /// Makes the page at an address one of those that bytes were fetched from.
+    ///
+    /// # Errors
+    /// When it cannot be fetched from.
+    pub fn depend_on(&mut self, addr: VirtAddr) -> Result<(), FetchRefused> {
+        self.frame(addr).map(drop)
+    }
+
     /// Every page that bytes were fetched from.
     pub fn pages(&self) -> &[(Page, Pfn)] {
         &self.pages

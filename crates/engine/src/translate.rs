@@ -20,12 +20,13 @@ mod straight;
 mod string;
 
 use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
-use crate::asm::Assembler;
-use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Site};
+use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Mark, Site};
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::VirtAddr;
 use emit::Emitter;
+use leave::Cold;
+use liveness::Peeked;
 
 pub use control::INDIRECT_PARKED;
 use iced_x86::InstructionInfoFactory;
@@ -122,6 +123,7 @@ pub struct Place {
     pub first_site: u32,
     pub first_link: u32,
     pub first_helper: u32,
+    pub first_mark: u32,
     /// Host offset in the code cache, and the host address of it.
     pub host: u32,
     pub address: u64,
@@ -131,13 +133,26 @@ pub struct Place {
     pub map: u64,
 }
 
-/// A block and its parts, ready to be put into the code cache.
-pub struct Translated {
-    pub block: Block,
+/// The parts of a block, ready to be put into the code cache; the buffers serve one translation after the other.
+#[derive(Default)]
+pub struct Parts {
     pub code: Vec<u8>,
     pub sites: Vec<Site>,
     pub links: Vec<Link>,
     pub helpers: Vec<Helper>,
+    pub marks: Vec<Mark>,
+    cold: Vec<Cold>,
+}
+
+impl Parts {
+    fn clear(&mut self) {
+        self.code.clear();
+        self.sites.clear();
+        self.links.clear();
+        self.helpers.clear();
+        self.marks.clear();
+        self.cold.clear();
+    }
 }
 
 /// Buffers and tables that outlive a translation.
@@ -146,7 +161,8 @@ pub struct Translator {
     instructions: Vec<Analysed>,
     bytes: Vec<[u8; LONGEST_INSTRUCTION]>,
     live: Vec<u8>,
-    buffer: Vec<u8>,
+    peeked: Peeked,
+    parts: Parts,
 }
 
 impl Translator {
@@ -156,11 +172,22 @@ impl Translator {
             instructions: Vec::new(),
             bytes: Vec::new(),
             live: Vec::new(),
-            buffer: Vec::new(),
+            peeked: Peeked::new(),
+            parts: Parts::default(),
         }
     }
 
-    /// Translates the block at `rip`.
+    /// The parts of the block that was translated last.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Some code has changed: what was seen of it is old.
+    pub fn forget_peeked(&mut self) {
+        self.peeked.forget();
+    }
+
+    /// Translates the block at `rip`, and keeps its parts.
     ///
     /// # Errors
     /// When its first instruction cannot be fetched.
@@ -171,11 +198,11 @@ impl Translator {
         variant: Variant,
         plan: Plan,
         place: Place,
-    ) -> Result<Translated, FetchRefused> {
+    ) -> Result<Block, FetchRefused> {
         self.read_block(source, rip, variant, plan)?;
-        self.compute_liveness(source, variant);
+        self.compute_liveness(source, variant, place.map);
         let variant = if variant == Variant::FlagsParked && self.live[0] == 0 { Variant::Plain } else { variant };
-        Ok(self.emit(source, rip, variant, plan, place))
+        Ok(self.emit(rip, variant, plan, place))
     }
 
     /// Decodes and analyses the instructions of the block.
@@ -230,9 +257,10 @@ impl Translator {
         }
     }
 
-    fn emit(&mut self, source: &Source<'_>, rip: VirtAddr, variant: Variant, plan: Plan, place: Place) -> Translated {
-        let asm = Assembler::new(std::mem::take(&mut self.buffer), place.address);
-        let mut emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, variant, plan, place, asm);
+    fn emit(&mut self, rip: VirtAddr, variant: Variant, plan: Plan, place: Place) -> Block {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        let mut emitter = Emitter::new(&self.instructions, &self.bytes, &self.live, variant, plan, place, parts);
         let flags_live = if self.live[0] != 0 { Liveness::Live } else { Liveness::Dead };
         emitter.safepoint();
         let body = emitter.asm.here();
@@ -247,10 +275,9 @@ impl Translator {
         emitter.finish_block();
         emitter.emit_cold();
         let guest_bytes = self.instructions.iter().map(|i| u32::from(i.len)).sum();
-        let (asm, sites, links, helpers, marks) = emitter.into_parts();
-        let code = asm.bytes().to_vec();
-        self.buffer = asm.into_buffer();
-        let block = Block {
+        self.parts = emitter.into_parts();
+        let Parts { sites, marks, .. } = &self.parts;
+        Block {
             rip,
             variant,
             guest_bytes,
@@ -258,13 +285,11 @@ impl Translator {
             body: place.host + body,
             indirect: None,
             flags_live,
-            marks: marks.into_boxed_slice(),
-            sources: source.pages().into(),
-            incoming: Vec::new(),
+            marks: place.first_mark..place.first_mark + marks.len() as u32,
+            incoming: None,
             map: place.map,
             source_bytes: self.source_bytes(plan),
             sites: place.first_site..place.first_site + sites.len() as u32,
-        };
-        Translated { block, code, sites, links, helpers }
+        }
     }
 }

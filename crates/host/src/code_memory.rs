@@ -3,13 +3,19 @@
 use std::io;
 use std::ptr::NonNull;
 
+/// The size and alignment of the host's huge pages (SDM vol. 3, 5.5.4).
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// A reservation of memory that can be written and executed.
 ///
 /// Only its owner writes, and it is the owner's duty that what it writes may be executed, and that nobody executes what
-/// is being changed.
+/// is being changed. It lies in huge pages where the host has them: generated code jumps about, and small pages would
+/// cost it the host's instruction TLB.
 pub struct CodeMemory {
     base: NonNull<u8>,
     bytes: usize,
+    /// What was reserved, the alignment included.
+    reserved: *mut libc::c_void,
 }
 
 // SAFETY: the memory is written through `&mut self` only; the pointer itself never changes.
@@ -24,20 +30,26 @@ impl CodeMemory {
     /// The host's, when it refuses memory that is both writable and executable.
     pub fn new(bytes: usize) -> io::Result<Self> {
         // SAFETY: a fresh anonymous mapping at an address of the host's choice aliases nothing.
-        let base = unsafe {
+        let reserved = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                bytes,
+                bytes + HUGE_PAGE_BYTES,
                 libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
                 0,
             )
         };
-        if base == libc::MAP_FAILED {
+        if reserved == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { base: NonNull::new(base.cast()).expect("a successful mmap without MAP_FIXED is not null"), bytes })
+        let start = reserved.cast::<u8>();
+        // SAFETY: the reservation is longer than `bytes` by one alignment.
+        let base = unsafe { start.add(start.align_offset(HUGE_PAGE_BYTES)) };
+        // SAFETY: the range is in the reservation. The advice may be refused; then pages are small.
+        unsafe { libc::madvise(base.cast(), bytes, libc::MADV_HUGEPAGE) };
+        let base = NonNull::new(base).expect("a successful mmap without MAP_FIXED is not null");
+        Ok(Self { base, bytes, reserved })
     }
 
     /// How many bytes there are.
@@ -67,6 +79,6 @@ impl CodeMemory {
 impl Drop for CodeMemory {
     fn drop(&mut self) {
         // SAFETY: the reservation made in `new`, which nobody can reach once the owner is gone.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+        unsafe { libc::munmap(self.reserved, self.bytes + HUGE_PAGE_BYTES) };
     }
 }

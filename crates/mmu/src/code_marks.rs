@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// [`CodeMarks::note_write`] too when it gives the frame another use; the engine drains the notes at its next safepoint.
 pub struct CodeMarks {
     bits: Box<[AtomicU64]>,
+    /// Frames that a software TLB may have an entry for stores of.
+    stored_to: Box<[AtomicU64]>,
     written: Mutex<Vec<Pfn>>,
     pending: AtomicBool,
 }
@@ -18,16 +20,29 @@ pub struct CodeMarks {
 impl CodeMarks {
     pub(crate) fn new(frame_count: u32) -> Self {
         let words = (frame_count as usize).div_ceil(64);
+        let none = || (0..words).map(|_| AtomicU64::new(0)).collect();
         Self {
-            bits: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            bits: none(),
+            stored_to: none(),
             written: Mutex::new(Vec::new()),
             pending: AtomicBool::new(false),
         }
     }
 
-    /// Marks a frame as holding translated code.
-    pub fn mark(&self, pfn: Pfn) {
+    /// Marks a frame as holding translated code, and says whether entries for stores to it have to be dropped.
+    #[must_use]
+    pub fn mark(&self, pfn: Pfn) -> Stores {
         self.word(pfn).fetch_or(Self::bit(pfn), Ordering::AcqRel);
+        let old = self.stored_to[pfn.get() as usize / 64].fetch_and(!Self::bit(pfn), Ordering::AcqRel);
+        if old & Self::bit(pfn) != 0 { Stores::Possible } else { Stores::Impossible }
+    }
+
+    /// Says that a software TLB is about to have an entry for stores to a frame.
+    pub fn note_store_entry(&self, pfn: Pfn) {
+        let word = &self.stored_to[pfn.get() as usize / 64];
+        if word.load(Ordering::Relaxed) & Self::bit(pfn) == 0 {
+            word.fetch_or(Self::bit(pfn), Ordering::AcqRel);
+        }
     }
 
     /// Takes the mark away: no block depends on the frame any more.
@@ -73,6 +88,15 @@ impl CodeMarks {
     }
 }
 
+/// Whether a software TLB may let stores to a frame through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stores {
+    /// One may.
+    Possible,
+    /// None does.
+    Impossible,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +104,9 @@ mod tests {
     #[test]
     fn only_writes_to_marked_frames_are_noted() {
         let marks = CodeMarks::new(130);
-        marks.mark(Pfn::new(129));
+        marks.note_store_entry(Pfn::new(129));
+        assert_eq!(marks.mark(Pfn::new(129)), Stores::Possible);
+        assert_eq!(marks.mark(Pfn::new(129)), Stores::Impossible);
         marks.note_write(Pfn::new(3));
         assert!(!marks.has_written());
         marks.note_write(Pfn::new(129));

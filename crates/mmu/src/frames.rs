@@ -305,7 +305,7 @@ mod tests {
     fn a_freed_code_frame_is_noted() {
         let mut frames = frames(4);
         let frame = frames.alloc(0).expect("RAM is empty").into_pfn();
-        frames.memory().code().mark(frame);
+        let _ = frames.memory().code().mark(frame);
         frames.share(frame);
         assert_eq!(frames.release(frame), Released::Shared);
         assert!(!frames.memory().code().has_written());

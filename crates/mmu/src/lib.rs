@@ -20,7 +20,7 @@ mod tables;
 mod upper_half;
 
 pub use code_changes::CodeChanges;
-pub use code_marks::CodeMarks;
+pub use code_marks::{CodeMarks, Stores};
 pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry, TlbTable};
 pub use cursor::Cursor;
 pub use entry::{Entry, Leaf, Origin, SwapSlot};

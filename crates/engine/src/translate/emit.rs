@@ -1,10 +1,10 @@
 //! The emitter: where the guest's registers are, scratch registers, and the lookup.
 
 use super::leave::Cold;
-use super::{Count, Extent, Place, Plan, Variant};
+use super::{Count, Extent, Parts, Place, Plan, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH};
 use crate::asm::{Assembler, Gs, Mem, RAX, RCX, Reg, Width};
-use crate::block::{Flags, Helper, Link, Mark, Placement, Reason, Site};
+use crate::block::{Flags, Mark, Placement, Reason};
 use crate::context::{Slot, kick_offset};
 use crate::sabotage::Sabotage;
 use crate::source::LONGEST_INSTRUCTION;
@@ -30,11 +30,7 @@ pub struct Emitter<'a> {
     /// Where a block that jumps to itself does so, its scratch registers being parked for good.
     pub(super) loop_head: Option<LoopHead>,
     pub(super) prepared: usize,
-    pub(super) sites: Vec<Site>,
-    pub(super) links: Vec<Link>,
-    pub(super) helpers: Vec<Helper>,
-    pub(super) marks: Vec<Mark>,
-    pub(super) cold: Vec<Cold>,
+    pub(super) parts: Parts,
 }
 
 /// The head of a loop inside a block.
@@ -53,9 +49,6 @@ pub enum Looped {
     No,
 }
 
-/// The parts of a block.
-type Parts = (Assembler, Vec<Site>, Vec<Link>, Vec<Helper>, Vec<Mark>);
-
 impl<'a> Emitter<'a> {
     pub fn new(
         instructions: &'a [Analysed],
@@ -64,10 +57,10 @@ impl<'a> Emitter<'a> {
         variant: Variant,
         plan: Plan,
         place: Place,
-        asm: Assembler,
+        mut parts: Parts,
     ) -> Self {
         Self {
-            asm,
+            asm: Assembler::new(std::mem::take(&mut parts.code), place.address),
             instructions,
             bytes,
             live,
@@ -79,16 +72,12 @@ impl<'a> Emitter<'a> {
             flags: variant.flags(),
             loop_head: None,
             prepared: 0,
-            sites: Vec::new(),
-            links: Vec::new(),
-            helpers: Vec::new(),
-            marks: Vec::with_capacity(instructions.len()),
-            cold: Vec::new(),
+            parts,
         }
     }
 
     pub fn into_parts(self) -> Parts {
-        (self.asm, self.sites, self.links, self.helpers, self.marks)
+        Parts { code: self.asm.into_buffer(), ..self.parts }
     }
 
     /// The instruction being emitted.
@@ -113,7 +102,7 @@ impl<'a> Emitter<'a> {
     /// Says that the host code from here on is the current instruction itself.
     pub fn mark(&mut self) {
         let guest = self.current().rip - self.instructions[0].rip;
-        self.marks.push(Mark { host: self.asm.here(), guest: guest as u16, placement: self.placement() });
+        self.parts.marks.push(Mark { host: self.asm.here(), guest: guest as u16, placement: self.placement() });
     }
 
     // Registers.
@@ -234,7 +223,7 @@ impl<'a> Emitter<'a> {
         if self.live[0] == 0 || self.flags == Flags::Parked {
             self.asm.cmp_gs_imm(Width::B32, Gs::At(kick_offset()), 0);
             let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exit);
-            self.cold.push(Cold::Leave { jump, parked, reason });
+            self.parts.cold.push(Cold::Leave { jump, parked, reason });
             return;
         }
         self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
@@ -242,7 +231,7 @@ impl<'a> Emitter<'a> {
         let quiet = self.asm.short(0xe3);
         self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
         let jump = self.asm.jmp(self.place.exit);
-        self.cold.push(Cold::Leave { jump, parked, reason });
+        self.parts.cold.push(Cold::Leave { jump, parked, reason });
         self.asm.bind_short(quiet);
         self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
     }

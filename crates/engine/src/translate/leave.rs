@@ -3,7 +3,7 @@
 use super::Count;
 use super::emit::Emitter;
 use crate::analysis::decode;
-use crate::block::{Entry, Flags, Helper, Link, Reason};
+use crate::block::{Entry, Flags, Helper, Link, Linked, Reason};
 use crate::context::Slot;
 use addr::VirtAddr;
 
@@ -26,8 +26,8 @@ impl Emitter<'_> {
 
     /// The reason for leaving to do the current instruction by hand, registers being where they are now.
     pub fn helper_here(&mut self) -> Reason {
-        let number = self.place.first_helper + self.helpers.len() as u32;
-        self.helpers.push(Helper {
+        let number = self.place.first_helper + self.parts.helpers.len() as u32;
+        self.parts.helpers.push(Helper {
             block: self.place.block,
             instruction: self.index as u8,
             placement: self.placement(),
@@ -50,7 +50,7 @@ impl Emitter<'_> {
     /// Leaves if a condition holds.
     pub fn leave_if(&mut self, condition: u8, reason: Reason) {
         let jump = self.asm.jcc(condition, self.place.exit);
-        self.cold.push(Cold::Leave { jump, parked: 0, reason });
+        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason });
     }
 
     /// The block's number, for its commit.
@@ -79,7 +79,7 @@ impl Emitter<'_> {
         }
         let jump = self.asm.jcc(condition, self.place.exit);
         let entry = self.entry_for(target);
-        self.cold.push(Cold::Side { jump, parked: self.parked, target, entry, uncounted });
+        self.parts.cold.push(Cold::Side { jump, parked: self.parked, target, entry, uncounted });
     }
 
     fn entry_for(&self, target: VirtAddr) -> Entry {
@@ -87,23 +87,25 @@ impl Emitter<'_> {
     }
 
     fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
-        let link = self.links.len() as u32;
-        self.links.push(Link {
+        let link = self.parts.links.len() as u32;
+        self.parts.links.push(Link {
             from: self.place.block,
             target,
             jump: self.place.host + jump,
             cold: 0,
             entry,
             flags: self.flags,
+            before: None,
+            linked: Linked::No,
         });
-        self.cold.push(Cold::Link { link });
+        self.parts.cold.push(Cold::Link { link });
     }
 
     /// Emits every cold path and leads the jumps there.
     pub fn emit_cold(&mut self) {
         let mut next = 0;
-        while next < self.cold.len() {
-            let cold = std::mem::replace(&mut self.cold[next], Cold::Link { link: u32::MAX });
+        while next < self.parts.cold.len() {
+            let cold = std::mem::replace(&mut self.parts.cold[next], Cold::Link { link: u32::MAX });
             next += 1;
             let here = self.asm.address();
             match cold {
@@ -126,7 +128,7 @@ impl Emitter<'_> {
                 }
                 Cold::Link { link } => {
                     let at = self.asm.here();
-                    let record = &mut self.links[link as usize];
+                    let record = &mut self.parts.links[link as usize];
                     record.cold = self.place.host + at;
                     let jump = record.jump - self.place.host;
                     self.asm.patch_rel32(jump, here);

@@ -17,7 +17,7 @@ impl Emitter<'_> {
     /// be one of the registers of the address.
     pub fn lookup(&mut self, address: Address, usage: Use, bytes: u16, pointer: Reg, index: Reg) {
         let table = table_for(&address, usage);
-        let number = self.place.first_site + self.sites.len() as u32;
+        let number = self.place.first_site + self.parts.sites.len() as u32;
         if self.variant == Variant::Prepared {
             self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
             self.prepared += 1;
@@ -26,7 +26,7 @@ impl Emitter<'_> {
             self.chaos(number);
             self.search(&address, table, bytes, pointer, index, number);
         }
-        self.sites.push(Site {
+        self.parts.sites.push(Site {
             block: self.place.block,
             instruction: self.index as u8,
             table,
@@ -78,7 +78,7 @@ impl Emitter<'_> {
         self.asm.add_gs(pointer, entry(0));
         self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(bytes));
         let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
-        self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
+        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
         self.asm.add_gs(pointer, entry(8));
     }
 
@@ -86,7 +86,7 @@ impl Emitter<'_> {
         if self.plan.chaos == Chaos::Yes {
             self.asm.decrement_gs(Slot::CHAOS);
             let jump = self.asm.jcc(CC_SIGN, self.place.exit);
-            self.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
+            self.parts.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
         }
     }
 

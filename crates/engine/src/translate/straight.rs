@@ -63,12 +63,8 @@ impl Emitter<'_> {
     }
 
     fn memory(&mut self, operand: Operand) {
-        let bytes = self.current_bytes();
-        self.access(operand, |emitter, pointer| {
-            let mut code = Vec::with_capacity(16);
-            Layout::of(bytes).with_base(pointer, &mut code);
-            emitter.asm.raw(&code);
-        });
+        let layout = Layout::of(self.current_bytes());
+        self.access(operand, |emitter, pointer| layout.with_base(pointer, emitter.asm.buffer()));
     }
 
     /// `mov` A0 to A3 as 8A, 8B, 88, 89 with the accumulator in the reg field.
@@ -78,9 +74,7 @@ impl Emitter<'_> {
         let mut equivalent: Vec<u8> = bytes[..opcode_at].iter().copied().filter(|byte| *byte != 0x67).collect();
         equivalent.extend([[0x8a, 0x8b, 0x88, 0x89][usize::from(bytes[opcode_at] & 3)], 0]);
         self.access(operand, |emitter, pointer| {
-            let mut code = Vec::with_capacity(16);
-            Layout::of(&equivalent).with_base(pointer, &mut code);
-            emitter.asm.raw(&code);
+            Layout::of(&equivalent).with_base(pointer, emitter.asm.buffer());
         });
     }
 
