@@ -100,6 +100,8 @@ pub struct Analysed {
     pub high_byte: HighByte,
     /// Whether it uses x87 or MMX state.
     pub x87: UsesX87,
+    /// By how much it moves RSP; `None` if nobody knows before it runs.
+    pub stack_moves: Option<i32>,
 }
 
 /// Whether an instruction may change x87 or MMX state.
@@ -124,6 +126,7 @@ impl Analysed {
             flags_write: 0,
             high_byte: HighByte::No,
             x87: UsesX87::No,
+            stack_moves: None,
         }
     }
 
@@ -212,13 +215,38 @@ pub fn analyse(instruction: &Instruction, factory: &mut InstructionInfoFactory) 
         flags_write: instruction.rflags_modified() as u8 & ARITHMETIC_FLAGS,
         high_byte: high_byte(instruction),
         x87: uses_x87(instruction),
+        stack_moves: None,
     };
     let usage = note_registers(instruction, factory, &mut analysed);
     analysed.class = classify(instruction, usage);
     if analysed.class == Class::Helper {
         analysed.flags_read = ARITHMETIC_FLAGS;
     }
+    analysed.stack_moves = stack_moves(instruction, &analysed);
     analysed
+}
+
+fn stack_moves(instruction: &Instruction, analysed: &Analysed) -> Option<i32> {
+    if analysed.writes & 1 << RSP == 0 {
+        return Some(0);
+    }
+    match analysed.class {
+        Class::Push(_) | Class::Call(_) => Some(-8),
+        Class::Pop(to) if to != RSP => Some(8),
+        Class::Plain => match instruction.code() {
+            Code::Sub_rm64_imm8 => i32::try_from(instruction.immediate8to64()).ok().map(|by| -by),
+            Code::Sub_rm64_imm32 => i32::try_from(instruction.immediate32to64()).ok().map(|by| -by),
+            Code::Add_rm64_imm8 => i32::try_from(instruction.immediate8to64()).ok(),
+            Code::Add_rm64_imm32 => i32::try_from(instruction.immediate32to64()).ok(),
+            Code::Lea_r64_m => {
+                let address = address_of(instruction);
+                let based = address.base == Some(RSP) && address.index.is_none() && address.narrow == Narrow::No;
+                i32::try_from(address.disp).ok().filter(|_| based)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Fills in the register masks and returns how memory is used.

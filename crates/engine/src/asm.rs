@@ -118,18 +118,18 @@ impl Assembler {
     }
 
     /// `mov to, [at]`, 64 bits.
-    pub fn load(&mut self, to: Reg, at: Reg) {
-        self.mem_op(Width::B64, 0x8b, to, plain(at));
+    pub fn load(&mut self, to: Reg, at: impl Into<At>) {
+        self.mem_op(Width::B64, 0x8b, to, at.into().into());
     }
 
     /// `mov [at], from`, 64 bits.
-    pub fn store(&mut self, at: Reg, from: Reg) {
-        self.mem_op(Width::B64, 0x89, from, plain(at));
+    pub fn store(&mut self, at: impl Into<At>, from: Reg) {
+        self.mem_op(Width::B64, 0x89, from, at.into().into());
     }
 
     /// `mov qword [at], value`, sign-extended.
-    pub fn store_imm(&mut self, at: Reg, value: i32) {
-        self.mem_op(Width::B64, 0xc7, 0, plain(at));
+    pub fn store_imm(&mut self, at: impl Into<At>, value: i32) {
+        self.mem_op(Width::B64, 0xc7, 0, at.into().into());
         self.dword(value);
     }
 
@@ -389,9 +389,24 @@ impl Gs {
     }
 }
 
-/// `[at]`.
-pub fn plain(at: Reg) -> Mem {
-    Mem { base: Some(at), index: None, scale: 1, disp: 0 }
+/// The host operand of an access: `[pointer + disp]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At {
+    /// Holds a host address.
+    pub pointer: Reg,
+    pub disp: i32,
+}
+
+impl From<Reg> for At {
+    fn from(pointer: Reg) -> Self {
+        Self { pointer, disp: 0 }
+    }
+}
+
+impl From<At> for Mem {
+    fn from(at: At) -> Self {
+        Self { base: Some(at.pointer), index: None, scale: 1, disp: at.disp }
+    }
 }
 
 /// The rel32 that, lying at host address `at`, leads to `target`.

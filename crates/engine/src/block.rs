@@ -118,7 +118,7 @@ pub enum Narrow {
 
 impl Address {
     /// `[base + disp]`.
-    pub fn based(base: u8, disp: i64) -> Self {
+    pub const fn based(base: u8, disp: i64) -> Self {
         Self { base: Some(base), index: None, scale: 1, segment: Segment::Flat, narrow: Narrow::No, disp }
     }
 
@@ -189,6 +189,16 @@ pub struct Site {
     pub address: Address,
     /// Host offset just after the lookup, the pointer register holding a host address.
     pub found: u32,
+    pub coverage: Coverage,
+}
+
+/// What a lookup is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Coverage {
+    /// One access, which is about to happen.
+    Own,
+    /// All bytes that several accesses may go to.
+    Shared,
 }
 
 /// A direct jump from block to block.
@@ -204,8 +214,8 @@ pub struct Link {
     pub cold: u32,
     /// Which entry of the target it takes.
     pub entry: Entry,
-    /// Where it leaves the flags.
-    pub flags: Flags,
+    /// The variant of its target that it leads to.
+    pub variant: Variant,
     /// The link that was made to lead to the same block before this one: links are numbered from 1 here.
     pub before: Option<NonZeroU32>,
     /// Whether it leads to a block now.
@@ -274,6 +284,8 @@ pub struct Block {
     pub incoming: Option<NonZeroU32>,
     /// Which space's code map it belongs to.
     pub map: u64,
+    /// How often a shared lookup could not serve for another reason than a page boundary.
+    pub unserved: u32,
     /// What its bytes were, for `--verify-code`.
     pub source_bytes: Box<[u8]>,
     /// The first of its sites; only a prepared block, which has at most two, needs them.

@@ -10,17 +10,20 @@ use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness,
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{FetchRefused, Source};
-use crate::translate::{Place, Plan, Translator, Variant};
+use crate::translate::{Place, Plan, Sharing, Translator, Variant};
 use addr::{Page, PageRange, Pfn, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Stores, Tables};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
 /// Bytes that one translation may need at most; a new block is begun only where as many are left.
 const LARGEST_BLOCK_BYTES: u32 = 64 << 10;
+
+/// How often the shared lookups of a block may fail for good.
+const MOST_UNSERVED: u32 = 32;
 
 /// The blocks of one or more trees of page tables that map the same code.
 #[derive(Default)]
@@ -29,6 +32,8 @@ struct CodeMap {
     users: u32,
     by_rip: FxHashMap<Key, BlockId>,
     by_page: FxHashMap<Page, Vec<BlockId>>,
+    /// Blocks whose shared lookups mostly fail: they are translated without.
+    unshared: FxHashSet<VirtAddr>,
 }
 
 /// A guest address and a variant in one word. A canonical address is unique without its upper two bits.
@@ -273,6 +278,7 @@ impl CodeCache {
         }
         let memory = Arc::clone(&self.memory);
         let mut source = Source::new(&memory, tables);
+        let map = self.map_of(tables);
         let place = Place {
             block: self.blocks.len() as BlockId,
             first_site: self.sites.len() as u32,
@@ -282,7 +288,8 @@ impl CodeCache {
             host: self.used,
             address: self.host_address(self.used),
             exit: self.gate.exit,
-            map: self.map_of(tables),
+            map,
+            sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
         };
         let block = self.translator.translate(&mut source, rip, variant, self.plan, place)?;
         Ok(self.insert(block, source.pages()))
@@ -323,6 +330,21 @@ impl CodeCache {
             }
         }
         id
+    }
+
+    /// A shared lookup of a block cannot serve, although its bytes lie in one page. If that happens again and again, the
+    /// block is to be made anew without.
+    pub fn note_unserved(&mut self, id: BlockId) {
+        let Some(block) = &mut self.blocks[id as usize] else { return };
+        block.unserved += 1;
+        if block.unserved < MOST_UNSERVED {
+            return;
+        }
+        let (map, rip) = (block.map, block.rip);
+        if let Some(map) = self.maps.get_mut(&map) {
+            map.unshared.insert(rip);
+        }
+        self.kill(id);
     }
 
     fn live_views(&self) -> impl Iterator<Item = Arc<CpuView>> {
@@ -448,6 +470,7 @@ impl CodeCache {
         for map in self.maps.values_mut() {
             map.by_rip.clear();
             map.by_page.clear();
+            map.unshared.clear();
         }
         self.blocks.clear();
         self.starts.clear();

@@ -4,7 +4,7 @@ use crate::asm::RCX;
 use crate::context::{self, Slot};
 use crate::exit::{Exit, Fault};
 use crate::gate::Gate;
-use crate::run::{After, Run};
+use crate::run::{After, Exactness, Run};
 use crate::source::FetchRefused;
 use crate::state::State;
 use crate::{Engine, trap};
@@ -97,7 +97,7 @@ impl Cpu {
     }
 
     fn run_from(&self, start: VirtAddr, tables: &Tables, budget: Budget) -> (VirtAddr, Exit) {
-        let mut run = Run { cpu: self, engine: &self.engine, memory: self.engine.memory(), tables, pending_link: None };
+        let mut run = Run { cpu: self, engine: &self.engine, memory: self.engine.memory(), tables, pending_link: None, exactness: Exactness::Any };
         let mut rip = start;
         let mut blocks_left = match budget {
             Budget::Unlimited => u64::MAX,
@@ -115,15 +115,15 @@ impl Cpu {
                 let FetchRefused { addr, refusal } = refused;
                 return (rip, Exit::Fault(Fault { addr, access: Access::Execute, refusal }));
             }
-            loop {
-                match run.until_left() {
-                    After::Resume => {}
-                    After::At(next) => {
-                        rip = next;
-                        break;
-                    }
-                    After::Stop(rip, exit) => return (rip, exit),
+            match run.until_left() {
+                After::At(next) => rip = next,
+                After::Exactly(next) => {
+                    // Nothing of the block at that address was executed.
+                    rip = next;
+                    run.exactness = Exactness::Exact;
+                    blocks_left = blocks_left.saturating_add(1);
                 }
+                After::Stop(rip, exit) => return (rip, exit),
             }
         }
     }

@@ -7,7 +7,7 @@
 //! Only ModRM, SIB and displacement are replaced, the address-size and segment prefixes dropped, and REX.X and REX.B
 //! (or their VEX namesakes) set for the new base. Everything else is copied as it stands (SDM vol. 2, chapter 2).
 
-use crate::asm::Reg;
+use crate::asm::{At, RBP, RSP};
 
 /// How the opcode is introduced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,8 +53,9 @@ impl<'a> Layout<'a> {
         Self { prefixes, lead, opcode, modrm: rest[0], immediate }
     }
 
-    /// The instruction with `[base]` for its memory operand.
-    pub fn with_base(&self, base: Reg, out: &mut Vec<u8>) {
+    /// The instruction with another memory operand.
+    pub fn with_base(&self, at: At, out: &mut Vec<u8>) {
+        let At { pointer: base, disp } = at;
         out.extend(self.prefixes.iter().filter(|byte| !matches!(byte, 0x67 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65)));
         let extended = base >> 3;
         match self.lead {
@@ -71,10 +72,19 @@ impl<'a> Layout<'a> {
         }
         out.extend(self.opcode);
         let reg_field = self.modrm & 0x38;
-        match base & 7 {
-            4 => out.extend([reg_field | 4, 0x24]),
-            5 => out.extend([0x40 | reg_field | 5, 0]),
-            low => out.push(reg_field | low),
+        let mode = match disp {
+            0 if base & 7 != RBP => 0x00,
+            -128..=127 => 0x40,
+            _ => 0x80,
+        };
+        out.push(mode | reg_field | base & 7);
+        if base & 7 == RSP {
+            out.push(0x24);
+        }
+        match mode {
+            0x00 => {}
+            0x40 => out.push(disp as u8),
+            _ => out.extend(disp.to_le_bytes()),
         }
         out.extend(self.immediate);
     }
@@ -111,11 +121,16 @@ fn memory_operand_bytes(rest: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asm::Reg;
     use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
     fn rebased(bytes: &[u8], base: Reg) -> String {
+        moved(bytes, base, 0)
+    }
+
+    fn moved(bytes: &[u8], base: Reg, disp: i32) -> String {
         let mut out = Vec::new();
-        Layout::of(bytes).with_base(base, &mut out);
+        Layout::of(bytes).with_base(At { pointer: base, disp }, &mut out);
         let mut decoder = Decoder::with_ip(64, &out, 0, DecoderOptions::NONE);
         let instruction = decoder.decode();
         assert_eq!(instruction.len(), out.len(), "nothing is left over of {out:02x?}");
@@ -139,5 +154,7 @@ mod tests {
         assert_eq!(rebased(&[0x81, 0x45, 0xfc, 1, 0, 0, 0], 5), "add dword [rbp],1");
         assert_eq!(rebased(&[0xdd, 0x45, 0xf8], 0), "fld qword [rax]");
         assert_eq!(rebased(&[0x8a, 0x20], 7), "mov ah,[rdi]");
+        assert_eq!(moved(&[0x81, 0x45, 0xfc, 1, 0, 0, 0], 13, -8), "add dword [r13-8],1");
+        assert_eq!(moved(&[0x8b, 0x84, 0x8b, 0x10, 0, 0, 0], 12, 0x123), "mov eax,[r12+123h]");
     }
 }

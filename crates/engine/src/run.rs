@@ -1,7 +1,7 @@
 //! One call of [`crate::Cpu::run`]: enters blocks and sees to what they leave for.
 
 use crate::asm::RCX;
-use crate::block::{Block, BlockId, Flags, Placement, Reason, Site, Use};
+use crate::block::{Block, BlockId, Coverage, Placement, Reason, Site, Use};
 use crate::by_hand::{self, Next};
 use crate::cache::{CodeCache, indirect_placement};
 use crate::context::{self, Slot};
@@ -13,16 +13,16 @@ use crate::source::FetchRefused;
 use crate::state::State;
 use crate::translate::{Count, Variant};
 use crate::{Engine, Linking, trap};
-use addr::{Access, PAGE_BYTES, VirtAddr};
-use mmu::{Memory, Tables, TlbTable};
+use addr::{Access, PAGE_BYTES, Perms, Pfn, Privilege, VirtAddr};
+use mmu::{Entry, Memory, Tables, TlbTable};
 use std::sync::{Arc, MutexGuard};
 
 /// What to do after generated code was left.
 pub enum After {
     /// Go on at a guest address.
     At(VirtAddr),
-    /// Go back into generated code, at `Slot::TARGET`.
-    Resume,
+    /// Go on at a guest address in the exact translation.
+    Exactly(VirtAddr),
     /// Return, the guest being at an address.
     Stop(VirtAddr, Exit),
 }
@@ -35,6 +35,33 @@ pub struct Run<'a> {
     pub tables: &'a Tables,
     /// A direct jump that is to lead to the next block found, with the generation of the cache it is of.
     pub pending_link: Option<(PendingLink, u64)>,
+    /// Whether the next block is to be the exact one.
+    pub exactness: Exactness,
+}
+
+/// Whether the exact translation is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Exactness {
+    Any,
+    Exact,
+}
+
+/// A lookup that a walk could not do either.
+struct Missed {
+    site: Site,
+    missing: Missing,
+}
+
+/// Why.
+enum Missing {
+    /// The walk refuses.
+    Refused(Exit),
+    /// It is a store that must not be remembered, or that crosses pages.
+    Slow,
+    /// It is for several accesses, which lie in two pages.
+    PageBoundary,
+    /// It is for several accesses, of which one would be seen, or refused.
+    Unserved,
 }
 
 /// What a jump that found no block wants.
@@ -67,12 +94,14 @@ impl Run<'_> {
             .pending_link
             .take()
             .filter(|(_, generation)| self.engine.linking() == Linking::On && *generation == cache.generation());
-        let flags = match pending {
-            Some((PendingLink::Direct(number), _)) => cache.link_record(number).flags,
-            Some((PendingLink::Indirect, _)) => Flags::Parked,
-            None => Flags::InCpu,
+        let exactness = std::mem::replace(&mut self.exactness, Exactness::Any);
+        let variant = match (pending, exactness) {
+            (Some((PendingLink::Direct(number), _)), _) => cache.link_record(number).variant,
+            (Some((PendingLink::Indirect, _)), _) => Variant::FlagsParked,
+            (None, Exactness::Exact) => Variant::Exact,
+            (None, Exactness::Any) => Variant::Plain,
         };
-        let id = cache.find(self.tables, rip, Variant::entered_with(flags))?;
+        let id = cache.find(self.tables, rip, variant)?;
         if let Some((pending, generation)) = pending
             && generation == cache.generation()
         {
@@ -114,18 +143,33 @@ impl Run<'_> {
     /// Enters generated code, and sees to what it leaves for.
     pub fn until_left(&mut self) -> After {
         self.cpu.view.enter();
-        // SAFETY: TARGET was set to a live block or a place in one; GS was based at the view and the signal stack made
-        // by `Cpu::run`; the run token keeps others from changing the code cache.
-        unsafe { self.cpu.gate.enter(&self.cpu.view) };
+        let left = loop {
+            // SAFETY: TARGET was set to a live block or a place in one; GS was based at the view and the signal stack made
+            // by `Cpu::run`; the run token keeps others from changing the code cache.
+            unsafe { self.cpu.gate.enter(&self.cpu.view) };
+            // A block that is resumed may still be on its way to frames that other lookups of it found, so the CPU has
+            // not left meanwhile.
+            match Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) {
+                Reason::Miss(site) => match self.look_up(site) {
+                    Ok(()) => {}
+                    Err(missed) => break Err(missed),
+                },
+                other => break Ok(other),
+            }
+        };
         self.cpu.view.leave();
-        match Reason::decode(Slot::REASON.get(&self.cpu.view) as u32) {
-            Reason::Miss(site) => self.miss(site),
+        let reason = match left {
+            Ok(reason) => reason,
+            Err(missed) => return self.missed(missed),
+        };
+        match reason {
+            Reason::Miss(_) => unreachable!("a miss was seen to above"),
             Reason::Link(number) => {
                 let cache = self.engine.cache();
                 let link = cache.link_record(number);
-                self.state().settle(Placement { parked: 0, flags: link.flags });
+                self.state().settle(Placement { parked: 0, flags: link.variant.flags() });
                 self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
-                After::At(link.target)
+                if link.variant == Variant::Exact { After::Exactly(link.target) } else { After::At(link.target) }
             }
             Reason::Indirect => {
                 let target = VirtAddr::new(self.state().gpr(RCX));
@@ -150,26 +194,38 @@ impl Run<'_> {
 
     // Misses.
 
-    pub fn miss(&mut self, number: u32) -> After {
+    /// Does by a walk what a lookup in the software TLB could not do, and lets generated code go on after it.
+    fn look_up(&self, number: u32) -> Result<(), Missed> {
         let site = self.engine.cache().site(number);
         let addr = self.site_address(&site);
         let crosses = addr.page_offset() + u64::from(site.bytes) > PAGE_BYTES;
-        let outcome = match (crosses, site.usage) {
-            (false, _) => self.fill(&site, addr),
-            (true, Use::Load) => self.bounce_load(&site, addr),
-            (true, _) => Err(None),
+        let found = match (site.coverage, crosses, site.usage) {
+            (Coverage::Shared, true, _) => Err(Missing::PageBoundary),
+            (Coverage::Shared, false, _) => self.fill_unseen(&site, addr),
+            (Coverage::Own, false, _) => self.fill(&site, addr),
+            (Coverage::Own, true, Use::Load) => self.bounce_load(&site, addr).map_err(Missing::Refused),
+            (Coverage::Own, true, _) => Err(Missing::Slow),
         };
-        match outcome {
-            Ok(host_address) => {
-                Slot::raw(site.pointer).set(&self.cpu.view, host_address);
-                Slot::TARGET.set(&self.cpu.view, self.engine.cache().host_address(site.found));
-                After::Resume
-            }
-            Err(Some(exit)) => {
+        let host_address = found.map_err(|missing| Missed { site, missing })?;
+        Slot::raw(site.pointer).set(&self.cpu.view, host_address);
+        Slot::TARGET.set(&self.cpu.view, self.engine.cache().host_address(site.found));
+        Ok(())
+    }
+
+    fn missed(&mut self, missed: Missed) -> After {
+        let Missed { site, missing } = missed;
+        match missing {
+            Missing::Refused(exit) => {
                 let rip = self.settle_at(&site);
                 After::Stop(rip, exit)
             }
-            Err(None) => self.slow_store(&site),
+            Missing::Slow => self.slow_store(&site),
+            Missing::PageBoundary => After::Exactly(self.settle_at(&site)),
+            Missing::Unserved => {
+                let rip = self.settle_at(&site);
+                self.engine.cache().note_unserved(site.block);
+                After::Exactly(rip)
+            }
         }
     }
 
@@ -183,19 +239,42 @@ impl Run<'_> {
         site.address.evaluate(gpr, Slot::FS_BASE.get(view), Slot::GS_BASE.get(view))
     }
 
-    /// Walks and remembers; `Err(None)` if the store must not be remembered.
-    pub fn fill(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+    /// Walks and remembers.
+    fn fill(&self, site: &Site, addr: VirtAddr) -> Result<u64, Missing> {
         let access = site.usage.access();
-        let translation = match self.tables.walk(addr, access, addr::Privilege::User) {
+        let translation = match self.tables.walk(addr, access, Privilege::User) {
             Ok(translation) => translation,
-            Err(refusal) => return Err(Some(Exit::Fault(Fault { addr, access, refusal }))),
+            Err(refusal) => return Err(Missing::Refused(Exit::Fault(Fault { addr, access, refusal }))),
         };
         let pfn = translation.phys.pfn();
-        let frame = self.memory.ram().frame_address(pfn) as u64;
-        let writable = access == Access::Write;
-        if writable && self.memory.code().is_marked(pfn) && !self.commits(Sabotage::StaleBlock) {
-            return Err(None);
+        let marked = access == Access::Write && self.memory.code().is_marked(pfn);
+        if marked && !self.commits(Sabotage::StaleBlock) {
+            return Err(Missing::Slow);
         }
+        Ok(self.remember(site, addr, pfn))
+    }
+
+    /// Remembers the page of accesses of which some may never happen, if each of them could go there without a trace:
+    /// it is accessed already, and dirty where it may be stored to.
+    fn fill_unseen(&self, site: &Site, addr: VirtAddr) -> Result<u64, Missing> {
+        let mapped = self.tables.mapped(addr.page());
+        let Entry::Leaf(leaf) = mapped.entry else { return Err(Missing::Unserved) };
+        let (needed, is_store) = match site.usage {
+            Use::Load => (Perms::READ, false),
+            Use::Store | Use::Modify => (Perms::READ_WRITE, true),
+        };
+        let serves = mapped.page_count() == 1
+            && leaf.lowest == Privilege::User
+            && leaf.perms.contains(needed)
+            && leaf.accessed
+            && (!is_store || (leaf.dirty && !self.memory.code().is_marked(leaf.pfn)));
+        if serves { Ok(self.remember(site, addr, leaf.pfn)) } else { Err(Missing::Unserved) }
+    }
+
+    /// Puts the page of an access into the software TLB; returns the host address of the byte.
+    fn remember(&self, site: &Site, addr: VirtAddr, pfn: Pfn) -> u64 {
+        let frame = self.memory.ram().frame_address(pfn) as u64;
+        let writable = site.usage.access() == Access::Write;
         let (load, store) = match site.table {
             TlbTable::Read | TlbTable::Write => (TlbTable::Read, TlbTable::Write),
             TlbTable::StackRead | TlbTable::StackWrite => (TlbTable::StackRead, TlbTable::StackWrite),
@@ -205,14 +284,14 @@ impl Run<'_> {
             self.memory.code().note_store_entry(pfn);
             self.cpu.view.fill(store, addr.page(), frame);
         }
-        Ok(frame + addr.page_offset())
+        frame + addr.page_offset()
     }
 
     /// Gathers an operand that crosses pages; at the same offset in a cache line, so that alignment shows.
-    pub fn bounce_load(&self, site: &Site, addr: VirtAddr) -> Result<u64, Option<Exit>> {
+    fn bounce_load(&self, site: &Site, addr: VirtAddr) -> Result<u64, Exit> {
         let mut bytes = [0; 512];
         let bytes = &mut bytes[..usize::from(site.bytes)];
-        self.guest().read(addr, bytes).map_err(Some)?;
+        self.guest().read(addr, bytes)?;
         Ok(self.write_bounce(0, addr, bytes))
     }
 

@@ -16,6 +16,7 @@ mod emit;
 mod leave;
 mod liveness;
 mod lookup;
+mod shared;
 mod straight;
 mod string;
 
@@ -27,6 +28,7 @@ use addr::VirtAddr;
 use emit::Emitter;
 use leave::Cold;
 use liveness::Peeked;
+use shared::Shared;
 
 pub use control::INDIRECT_PARKED;
 use iced_x86::InstructionInfoFactory;
@@ -45,13 +47,16 @@ pub enum Variant {
     /// One instruction, executed once, whose access crosses a page or goes to translated code: it accesses memory
     /// through host addresses that were prepared beforehand, not by lookup.
     Prepared,
+    /// Entered with the flags in the host's; every access has a lookup of its own. The way on from a shared lookup that
+    /// cannot serve.
+    Exact,
 }
 
 impl Variant {
     /// Where the flags are at the entry.
     pub fn flags(self) -> Flags {
         match self {
-            Self::Plain | Self::Prepared => Flags::InCpu,
+            Self::Plain | Self::Prepared | Self::Exact => Flags::InCpu,
             Self::FlagsParked => Flags::Parked,
         }
     }
@@ -131,6 +136,14 @@ pub struct Place {
     pub exit: u64,
     /// The number of the code map.
     pub map: u64,
+    pub sharing: Sharing,
+}
+
+/// Whether accesses may share lookups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    Yes,
+    No,
 }
 
 /// The parts of a block, ready to be put into the code cache; the buffers serve one translation after the other.
@@ -142,6 +155,7 @@ pub struct Parts {
     pub helpers: Vec<Helper>,
     pub marks: Vec<Mark>,
     cold: Vec<Cold>,
+    shared: Vec<Shared>,
 }
 
 impl Parts {
@@ -152,6 +166,7 @@ impl Parts {
         self.helpers.clear();
         self.marks.clear();
         self.cold.clear();
+        self.shared.clear();
     }
 }
 
@@ -288,6 +303,7 @@ impl Translator {
             marks: place.first_mark..place.first_mark + marks.len() as u32,
             incoming: None,
             map: place.map,
+            unserved: 0,
             source_bytes: self.source_bytes(plan),
             sites: place.first_site..place.first_site + sites.len() as u32,
         }

@@ -2,8 +2,8 @@
 
 use super::Variant;
 use super::emit::{CC_NOT_EQUAL, Emitter, Looped};
-use crate::analysis::{Class, Target};
-use crate::asm::{Gs, RAX, RCX, RDX, RSP, Reg, Width};
+use crate::analysis::{Class, Operand, Target};
+use crate::asm::{At, Gs, RAX, RCX, RDX, RSP, Reg, Width};
 use crate::block::{Address, Flags, Narrow, Reason, Use};
 use crate::context::{JUMP_CACHE_ENTRIES, jump_cache_offset};
 use addr::VirtAddr;
@@ -111,17 +111,18 @@ impl Emitter<'_> {
 
     /// Stores the address after the call; `busy` registers hold something that is needed.
     fn push_return_address(&mut self, busy: u16) {
-        self.prepare(0);
-        let pointer = self.scratch(busy);
-        let index = self.scratch(busy | 1 << pointer);
-        self.lookup(Address::based(RSP, -8), Use::Store, 8, pointer, index);
-        self.mark();
+        let at = self.push_slot(busy);
         let value = self.current().next().get();
         match i32::try_from(value as i64) {
-            Ok(value) => self.asm.store_imm(pointer, value),
+            Ok(value) => {
+                self.mark();
+                self.asm.store_imm(at, value);
+            }
             Err(_) => {
-                self.asm.mov_imm(index, value);
-                self.asm.store(pointer, index);
+                let register = self.scratch(busy | 1 << at.pointer);
+                self.mark();
+                self.asm.mov_imm(register, value);
+                self.asm.store(at, register);
             }
         }
         self.move_stack_pointer(-8);
@@ -141,11 +142,20 @@ impl Emitter<'_> {
                 }
             }
             Target::Memory(address) => {
-                self.unpark(Self::needs(&address));
-                self.park(RCX);
-                let index = self.index_register(&address);
-                self.lookup(address, Use::Load, 8, RCX, index);
-                self.asm.load(RCX, RCX);
+                let at = match self.shared(&Operand { address, usage: Use::Load, bytes: 8 }) {
+                    Some(at) => {
+                        self.park(RCX);
+                        at
+                    }
+                    None => {
+                        self.unpark(Self::needs(&address));
+                        self.park(RCX);
+                        let index = self.index_register(&address);
+                        self.lookup(address, Use::Load, 8, RCX, index);
+                        At::from(RCX)
+                    }
+                };
+                self.asm.load(RCX, at);
                 self.park(RDX);
             }
         }

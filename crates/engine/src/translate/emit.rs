@@ -11,6 +11,7 @@ use crate::source::LONGEST_INSTRUCTION;
 
 /// Condition codes (SDM vol. 1, appendix B).
 pub const CC_NOT_EQUAL: u8 = 5;
+pub const CC_BELOW_OR_EQUAL: u8 = 6;
 pub const CC_ABOVE: u8 = 7;
 pub const CC_SIGN: u8 = 8;
 
@@ -142,7 +143,7 @@ impl<'a> Emitter<'a> {
     /// A parked register, other than the forbidden ones: one that is parked already if there is one, and the one that
     /// is used last from here on.
     pub fn scratch(&mut self, forbidden: u16) -> Reg {
-        let allowed = !(forbidden | NEVER_SCRATCH);
+        let allowed = !(forbidden | NEVER_SCRATCH | self.held());
         let candidates = if allowed & self.parked != 0 { allowed & self.parked } else { allowed };
         let register = self.used_last(candidates);
         self.park(register);
@@ -187,7 +188,7 @@ impl<'a> Emitter<'a> {
         if self.flags == Flags::InCpu {
             return;
         }
-        let keep = busy & 1 << RAX != 0 || self.parked & 1 << RAX == 0;
+        let keep = (busy | self.held()) & 1 << RAX != 0 || self.parked & 1 << RAX == 0;
         if keep {
             self.asm.store_gs(Width::B64, Slot::SCRATCH, RAX);
         }
@@ -247,7 +248,7 @@ impl<'a> Emitter<'a> {
         let used = self.instructions.iter().fold(0, |used, instruction| used | instruction.uses());
         // RAX serves the flags.
         let unused = !(used | NEVER_SCRATCH | 1 << RAX);
-        for register in bits(unused).rev().take(2) {
+        for register in bits(unused).rev().take(4) {
             self.park(register);
         }
         self.loop_head = Some(LoopHead { at: self.asm.here(), parked: self.parked });

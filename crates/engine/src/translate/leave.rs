@@ -1,11 +1,12 @@
 //! Leaving a block: links to other blocks, reasons, and the cold paths.
 
-use super::Count;
-use super::emit::Emitter;
+use super::emit::{CC_BELOW_OR_EQUAL, Emitter};
+use super::{Count, Variant};
 use crate::analysis::decode;
+use crate::asm::Reg;
 use crate::block::{Entry, Flags, Helper, Link, Linked, Reason};
 use crate::context::Slot;
-use addr::VirtAddr;
+use addr::{PAGE_BYTES, VirtAddr};
 
 /// A path that is emitted after the block: jumped to from a rel32 at an offset.
 pub enum Cold {
@@ -13,8 +14,21 @@ pub enum Cold {
     Leave { jump: u32, parked: u16, reason: Reason },
     /// Bring registers back, correct the count, and go to another block.
     Side { jump: u32, parked: u16, target: VirtAddr, entry: Entry, uncounted: u32 },
+    /// A shared lookup failed: ask for its page, or, if it has the right one but reaches out of it, go on exactly.
+    Shared { jump: u32, site: u32, pointer: Reg, parked: u16, flags: Flags, index: usize },
     /// What an unlinked jump leads to; the link's number.
     Link { link: u32 },
+}
+
+impl Cold {
+    /// The same path, jumped to from a rel32 at an offset.
+    pub fn from(mut self, at: u32) -> Self {
+        match &mut self {
+            Self::Leave { jump, .. } | Self::Side { jump, .. } | Self::Shared { jump, .. } => *jump = at,
+            Self::Link { .. } => {}
+        }
+        self
+    }
 }
 
 impl Emitter<'_> {
@@ -61,13 +75,13 @@ impl Emitter<'_> {
     /// Goes to another block; everything is in place.
     pub fn link(&mut self, target: VirtAddr) {
         let jump = self.asm.jmp(self.place.exit);
-        self.add_link(jump, target, self.entry_for(target));
+        self.add_link(jump, target, self.entry_for(target), Variant::entered_with(self.flags));
     }
 
     /// Goes to another block on a condition; everything is in place.
     pub fn link_if(&mut self, condition: u8, target: VirtAddr) {
         let jump = self.asm.jcc(condition, self.place.exit);
-        self.add_link(jump, target, self.entry_for(target));
+        self.add_link(jump, target, self.entry_for(target), Variant::entered_with(self.flags));
     }
 
     /// Leaves the block sideways on a condition; the flags are in place, registers need not be.
@@ -86,7 +100,7 @@ impl Emitter<'_> {
         if target > self.current().rip { Entry::Body } else { Entry::Safepoint }
     }
 
-    fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry) {
+    fn add_link(&mut self, jump: u32, target: VirtAddr, entry: Entry, variant: Variant) {
         let link = self.parts.links.len() as u32;
         self.parts.links.push(Link {
             from: self.place.block,
@@ -94,15 +108,28 @@ impl Emitter<'_> {
             jump: self.place.host + jump,
             cold: 0,
             entry,
-            flags: self.flags,
+            variant,
             before: None,
             linked: Linked::No,
         });
         self.parts.cold.push(Cold::Link { link });
     }
 
+    /// Goes to the exact translation of an instruction of the block.
+    fn go_on_exactly(&mut self, parked: u16, flags: Flags, index: usize) {
+        (self.parked, self.flags, self.index) = (parked, flags, index);
+        self.unpark_flags(0);
+        self.unpark_all();
+        if self.plan.count == Count::Yes {
+            self.add_to_count(-((self.instructions.len() - index) as i32));
+        }
+        let jump = self.asm.jmp(self.place.exit);
+        self.add_link(jump, self.current().rip, Entry::Body, Variant::Exact);
+    }
+
     /// Emits every cold path and leads the jumps there.
     pub fn emit_cold(&mut self) {
+        self.parts.shared.clear();
         let mut next = 0;
         while next < self.parts.cold.len() {
             let cold = std::mem::replace(&mut self.parts.cold[next], Cold::Link { link: u32::MAX });
@@ -124,7 +151,15 @@ impl Emitter<'_> {
                         self.add_to_count(-(uncounted as i32));
                     }
                     let jump = self.asm.jmp(self.place.exit);
-                    self.add_link(jump, target, entry);
+                    self.add_link(jump, target, entry, Variant::Plain);
+                }
+                Cold::Shared { jump, site, pointer, parked, flags, index } => {
+                    self.asm.patch_rel32(jump, here);
+                    self.asm.cmp(pointer, PAGE_BYTES as i32 - 1);
+                    let crosses = self.asm.jcc(CC_BELOW_OR_EQUAL, self.place.exit);
+                    self.leave(Reason::Miss(site));
+                    self.asm.patch_rel32(crosses, self.asm.address());
+                    self.go_on_exactly(parked, flags, index);
                 }
                 Cold::Link { link } => {
                     let at = self.asm.here();

@@ -3,9 +3,9 @@
 use super::emit::{CC_ABOVE, CC_SIGN, Emitter};
 use super::leave::Cold;
 use super::{Chaos, Variant};
-use crate::analysis::address_registers;
+use crate::analysis::{Operand, address_registers};
 use crate::asm::{Gs, Mem, RSP, Reg, Width};
-use crate::block::{Address, Narrow, Reason, Segment, Site, Use};
+use crate::block::{Address, Coverage, Narrow, Reason, Segment, Site, Use};
 use crate::context::{Slot, tlb_offset};
 use addr::{PAGE_BYTES, VirtAddr};
 use mmu::TlbTable;
@@ -16,26 +16,30 @@ impl Emitter<'_> {
     /// The flags are free, the registers of the address are in place, `pointer` and `index` are parked; `pointer` may
     /// be one of the registers of the address.
     pub fn lookup(&mut self, address: Address, usage: Use, bytes: u16, pointer: Reg, index: Reg) {
-        let table = table_for(&address, usage);
-        let number = self.place.first_site + self.parts.sites.len() as u32;
+        let operand = Operand { address, usage, bytes };
         if self.variant == Variant::Prepared {
             self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
             self.prepared += 1;
         } else {
-            self.effective_address(&address, pointer);
-            self.chaos(number);
-            self.search(&address, table, bytes, pointer, index, number);
+            let site = self.place.first_site + self.parts.sites.len() as u32;
+            self.search_page(&operand, pointer, index, Cold::Leave { jump: 0, parked: 0, reason: Reason::Miss(site) });
         }
+        self.add_site(&operand, pointer, Coverage::Own);
+    }
+
+    /// Says that the lookup that ends here is of an operand.
+    pub(super) fn add_site(&mut self, operand: &Operand, pointer: Reg, coverage: Coverage) {
         self.parts.sites.push(Site {
             block: self.place.block,
             instruction: self.index as u8,
-            table,
-            usage,
+            table: table_for(&operand.address, operand.usage),
+            usage: operand.usage,
             pointer,
-            bytes,
+            bytes: operand.bytes,
             placement: self.placement(),
-            address,
+            address: operand.address,
             found: self.place.host + self.asm.here(),
+            coverage,
         });
     }
 
@@ -63,8 +67,12 @@ impl Emitter<'_> {
         }
     }
 
-    /// `pointer` goes from effective address to host address, or the cold path is taken.
-    fn search(&mut self, address: &Address, table: TlbTable, bytes: u16, pointer: Reg, index: Reg, site: u32) {
+    /// Computes the effective address; `pointer` becomes the host address, or the cold path is taken.
+    pub(super) fn search_page(&mut self, operand: &Operand, pointer: Reg, index: Reg, cold: Cold) {
+        let Operand { address, usage, bytes } = operand;
+        self.effective_address(address, pointer);
+        self.chaos(self.place.first_site + self.parts.sites.len() as u32);
+        let table = table_for(address, *usage);
         let tags = tlb_offset(table);
         let entry = |word: i32| match address.as_constant() {
             Some(value) => Gs::At(tags + 16 * table.index(VirtAddr::new(value).page()) as i32 + word),
@@ -76,9 +84,9 @@ impl Emitter<'_> {
             self.asm.and32(index, (table.entries() as u32 - 1) * 16);
         }
         self.asm.add_gs(pointer, entry(0));
-        self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(bytes));
+        self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(*bytes));
         let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Miss(site) });
+        self.parts.cold.push(cold.from(jump));
         self.asm.add_gs(pointer, entry(8));
     }
 

@@ -1,8 +1,9 @@
 //! Instructions that do not jump.
 
 use super::emit::{Emitter, bits};
+use super::shared::{PUSH_SLOT, TOP_OF_STACK};
 use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
-use crate::asm::{Mem, RBP, RSP, Reg, Width};
+use crate::asm::{At, Mem, RAX, RBP, RSP, Reg, Width};
 use crate::block::{Address, Use};
 use crate::layout::{HighByte, Layout};
 use crate::sabotage::Sabotage;
@@ -14,6 +15,12 @@ impl Emitter<'_> {
     /// Emits one instruction of the block.
     pub fn instruction(&mut self, index: usize) {
         self.index = index;
+        self.end_shared();
+        self.emit_current();
+        self.move_shared();
+    }
+
+    fn emit_current(&mut self) {
         match self.current().class {
             Class::Plain => self.plain(),
             Class::Nothing => self.mark(),
@@ -64,7 +71,7 @@ impl Emitter<'_> {
 
     fn memory(&mut self, operand: Operand) {
         let layout = Layout::of(self.current_bytes());
-        self.access(operand, |emitter, pointer| layout.with_base(pointer, emitter.asm.buffer()));
+        self.access(operand, |emitter, at| layout.with_base(at, emitter.asm.buffer()));
     }
 
     /// `mov` A0 to A3 as 8A, 8B, 88, 89 with the accumulator in the reg field.
@@ -73,13 +80,27 @@ impl Emitter<'_> {
         let opcode_at = bytes.len() - if bytes.contains(&0x67) && bytes.len() < 9 { 5 } else { 9 };
         let mut equivalent: Vec<u8> = bytes[..opcode_at].iter().copied().filter(|byte| *byte != 0x67).collect();
         equivalent.extend([[0x8a, 0x8b, 0x88, 0x89][usize::from(bytes[opcode_at] & 3)], 0]);
-        self.access(operand, |emitter, pointer| {
-            Layout::of(&equivalent).with_base(pointer, emitter.asm.buffer());
-        });
+        self.access(operand, |emitter, at| Layout::of(&equivalent).with_base(at, emitter.asm.buffer()));
     }
 
     /// An access and the instruction that makes it.
-    fn access(&mut self, operand: Operand, instruction: impl FnOnce(&mut Self, Reg)) {
+    fn access(&mut self, operand: Operand, instruction: impl FnOnce(&mut Self, At)) {
+        let current = self.current();
+        let at = match self.shared(&operand) {
+            Some(at) => {
+                self.unpark(current.reads);
+                at
+            }
+            None => At::from(self.look_up(&operand)),
+        };
+        self.flags_for_current(1 << at.pointer | current.uses());
+        self.mark();
+        instruction(self, at);
+        self.written(current.writes);
+    }
+
+    /// Makes a lookup for one operand of the current instruction; returns the register that holds its host address.
+    fn look_up(&mut self, operand: &Operand) -> Reg {
         let current = self.current();
         self.prepare(current.reads | Self::needs(&operand.address));
         let encodable = if current.high_byte == HighByte::Yes { LOW_REGISTERS } else { u16::MAX };
@@ -93,51 +114,75 @@ impl Emitter<'_> {
         };
         let index = self.scratch(current.uses() | Self::needs(&operand.address) | 1 << pointer);
         self.lookup(operand.address, operand.usage, operand.bytes, pointer, index);
-        self.flags_for_current(1 << pointer | current.uses());
-        self.mark();
-        instruction(self, pointer);
-        self.written(current.writes);
+        pointer
     }
 
     fn push(&mut self, pushed: Pushed) {
-        let slot = Address::based(RSP, -8);
-        let (value, reads) = match pushed {
-            Pushed::Register(register) => (Some(register), 1 << register),
-            Pushed::Immediate(_) => (None, 0),
-            Pushed::Memory(address) => {
-                self.prepare(Self::needs(&address));
-                let value = self.scratch(Self::needs(&address));
-                let index = self.scratch(Self::needs(&address) | 1 << value);
-                self.lookup(address, Use::Load, 8, value, index);
-                self.asm.load(value, value);
-                (Some(value), 0)
-            }
+        let value = match pushed {
+            Pushed::Register(register) => Some(register),
+            Pushed::Immediate(_) => None,
+            Pushed::Memory(address) => Some(self.load_pushed(address)),
         };
-        self.prepare(reads);
-        let busy = value.map_or(0, |register| 1 << register);
-        let pointer = self.scratch(busy);
-        let index = self.scratch(busy | 1 << pointer);
-        self.lookup(slot, Use::Store, 8, pointer, index);
+        let at = self.push_slot(value.map_or(0, |register| 1 << register));
+        if let Pushed::Register(register) = pushed {
+            self.unpark(1 << register);
+        }
         self.mark();
         match pushed {
-            Pushed::Immediate(immediate) => self.asm.store_imm(pointer, immediate),
+            Pushed::Immediate(immediate) => self.asm.store_imm(at, immediate),
             Pushed::Register(RSP) if self.commits(Sabotage::PushRspStoresNew) => {
                 self.move_stack_pointer(-8);
-                return self.asm.store(pointer, RSP);
+                return self.asm.store(at, RSP);
             }
-            _ => self.asm.store(pointer, value.expect("a register or a loaded word is pushed")),
+            _ => self.asm.store(at, value.expect("a register or a loaded word is pushed")),
         }
         self.move_stack_pointer(-8);
     }
 
-    fn pop(&mut self, to: Reg) {
+    /// Loads the word that a `push` of memory pushes into a scratch register.
+    fn load_pushed(&mut self, address: Address) -> Reg {
+        let operand = Operand { address, usage: Use::Load, bytes: 8 };
+        let (value, at) = match self.shared(&operand) {
+            // Not RAX: the flags may have to pass through it before the word is pushed.
+            Some(at) => (self.scratch(Self::needs(&address) | 1 << RAX), at),
+            None => {
+                self.prepare(Self::needs(&address));
+                let value = self.scratch(Self::needs(&address));
+                let index = self.scratch(Self::needs(&address) | 1 << value);
+                self.lookup(address, Use::Load, 8, value, index);
+                (value, At::from(value))
+            }
+        };
+        self.asm.load(value, at);
+        value
+    }
+
+    /// Where a push stores; `busy` registers hold something that is needed.
+    pub fn push_slot(&mut self, busy: u16) -> At {
+        if let Some(at) = self.shared_beside(&PUSH_SLOT, busy) {
+            return at;
+        }
         self.prepare(0);
-        let pointer = if to == RSP { self.scratch(0) } else { to };
-        self.park(pointer);
-        let index = self.scratch(1 << pointer);
-        self.lookup(Address::based(RSP, 0), Use::Load, 8, pointer, index);
+        let pointer = self.scratch(busy);
+        let index = self.scratch(busy | 1 << pointer);
+        self.lookup(PUSH_SLOT.address, PUSH_SLOT.usage, PUSH_SLOT.bytes, pointer, index);
+        At::from(pointer)
+    }
+
+    fn pop(&mut self, to: Reg) {
+        let at = match self.shared(&TOP_OF_STACK) {
+            Some(at) => at,
+            None => {
+                self.prepare(0);
+                let pointer = if to == RSP { self.scratch(0) } else { to };
+                self.park(pointer);
+                let index = self.scratch(1 << pointer);
+                self.lookup(Address::based(RSP, 0), Use::Load, 8, pointer, index);
+                At::from(pointer)
+            }
+        };
         self.mark();
-        self.asm.load(to, pointer);
+        self.asm.load(to, at);
         if to != RSP {
             self.move_stack_pointer(8);
         }
