@@ -1,0 +1,215 @@
+//! Lookups that serve several accesses.
+//!
+//! Accesses through the same register lie close together: a function's stack frame, the fields of a structure. One
+//! lookup for all of them checks that everything from the lowest to the highest byte lies in one page that the software
+//! TLB knows; then they go through one register that holds the host address:
+//! ```text
+//! push rbp             lea rsi, [rsp - 24]; lookup of 24 bytes in RSI     RSI is parked while it serves
+//! push rbx             mov [rsi + 16], rbp; lea rsp, [rsp - 8]
+//! mov [rsp - 8], rdi   mov [rsi + 8], rbx; lea rsp, [rsp - 8]
+//!                      mov [rsi], rdi
+//! ```
+//! Some of the accesses may never happen, so such a lookup must not be seen: it never marks an entry accessed or dirty and
+//! never faults. Where the bytes cross a page, or the page is not one that each of the accesses could go to without a
+//! trace, the guest goes on in the [`super::Variant::Exact`] translation from this instruction on.
+
+use super::emit::{Emitter, bits};
+use super::leave::Cold;
+use super::{Extent, Sharing, Variant};
+use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand, Pushed, Target};
+use crate::asm::{At, RAX, RCX, RDX, RSP, Reg};
+use crate::block::{Address, Coverage, Narrow, Segment, Use};
+use crate::layout::HighByte;
+
+/// Most bytes from the lowest to the highest: more would cross pages too often.
+const WIDEST: i64 = 512;
+/// Most bytes of one access that shares a lookup.
+const WIDEST_ACCESS: u16 = 32;
+/// How many can serve at a time.
+const MOST: usize = 2;
+
+/// A lookup that serves.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    base: Reg,
+    /// Holds the host address of the lowest byte.
+    pointer: Reg,
+    /// From the base, as it is now, to the lowest byte.
+    lowest: i32,
+    /// The first instruction that it does not serve.
+    end: usize,
+}
+
+/// What a lookup made at an instruction would serve.
+struct Reach {
+    lowest: i64,
+    highest: i64,
+    usage: Use,
+    accesses: u32,
+    end: usize,
+}
+
+impl Emitter<'_> {
+    /// The host operand of an access, if it shares a lookup with others: with one that was made before, or one that is
+    /// made here for those to come.
+    pub fn shared(&mut self, operand: &Operand) -> Option<At> {
+        self.shared_beside(operand, 0)
+    }
+
+    /// The same, while `busy` registers hold something that is needed.
+    pub fn shared_beside(&mut self, operand: &Operand, busy: u16) -> Option<At> {
+        let base = shareable(operand)?;
+        let disp = operand.address.disp as i32;
+        if let Some(shared) = self.parts.shared.iter().find(|shared| shared.base == base) {
+            return Some(At { pointer: shared.pointer, disp: disp - shared.lowest });
+        }
+        let possible = self.plan.extent == Extent::Superblock
+            && self.place.sharing == Sharing::Yes
+            && matches!(self.variant, Variant::Plain | Variant::FlagsParked)
+            && self.parts.shared.len() < MOST;
+        if !possible {
+            return None;
+        }
+        let pointer = self.longest_unused(self.current().uses() | busy | 1 << base | 1 << RAX)?;
+        let reach = self.reach(base, pointer);
+        if reach.accesses < 2 {
+            return None;
+        }
+        let lowest = reach.lowest as i32;
+        self.look_up_shared(base, pointer, &reach, busy);
+        self.parts.shared.push(Shared { base, pointer, lowest, end: reach.end });
+        Some(At { pointer, disp: disp - lowest })
+    }
+
+    /// The registers that shared lookups hold.
+    pub fn held(&self) -> u16 {
+        self.parts.shared.iter().fold(0, |held, shared| held | 1 << shared.pointer)
+    }
+
+    /// Ends those that do not serve the instruction that is about to be emitted.
+    pub fn end_shared(&mut self) {
+        let index = self.index;
+        self.parts.shared.retain(|shared| index < shared.end);
+    }
+
+    /// Follows the stack pointer over the instruction that was just emitted.
+    pub fn move_shared(&mut self) {
+        let moves = self.current().stack_moves.unwrap_or(0);
+        for shared in self.parts.shared.iter_mut().filter(|shared| shared.base == RSP) {
+            shared.lowest -= moves;
+        }
+    }
+
+    /// The register that goes unused for the longest time from here on, of two alike a parked one.
+    fn longest_unused(&self, forbidden: u16) -> Option<Reg> {
+        let mut left = !(forbidden | NEVER_SCRATCH | self.held());
+        for later in &self.instructions[self.index + 1..] {
+            let unused = left & !later.uses();
+            if unused == 0 {
+                break;
+            }
+            left = unused;
+        }
+        let parked = left & self.parked;
+        bits(if parked != 0 { parked } else { left }).next_back()
+    }
+
+    fn reach(&self, base: Reg, pointer: Reg) -> Reach {
+        let mut reach =
+            Reach { lowest: i64::MAX, highest: i64::MIN, usage: Use::Load, accesses: 0, end: self.index };
+        let mut moved = 0;
+        for instruction in &self.instructions[self.index..] {
+            let is_first = reach.end == self.index;
+            if (!is_first && uses(instruction) & 1 << pointer != 0)
+                || (instruction.high_byte == HighByte::Yes && pointer >= 8)
+                || matches!(instruction.class, Class::RepeatedMove(_) | Class::RepeatedStore(_) | Class::Helper)
+            {
+                break;
+            }
+            let (mut lowest, mut highest) = (reach.lowest, reach.highest);
+            let mut accesses = 0;
+            let mut usage = reach.usage;
+            for operand in operands(instruction).into_iter().flatten() {
+                if shareable(&operand) == Some(base) {
+                    let at = moved + operand.address.disp;
+                    lowest = lowest.min(at);
+                    highest = highest.max(at + i64::from(operand.bytes));
+                    accesses += 1;
+                    if operand.usage != Use::Load {
+                        usage = Use::Store;
+                    }
+                }
+            }
+            if accesses > 0 && highest - lowest > WIDEST {
+                break;
+            }
+            reach = Reach { lowest, highest, usage, accesses: reach.accesses + accesses, end: reach.end + 1 };
+            if base == RSP {
+                let Some(by) = instruction.stack_moves else { break };
+                moved += i64::from(by);
+            } else if instruction.writes & 1 << base != 0 {
+                break;
+            }
+        }
+        reach
+    }
+
+    fn look_up_shared(&mut self, base: Reg, pointer: Reg, reach: &Reach, busy: u16) {
+        self.prepare(1 << base);
+        self.park(pointer);
+        let index = self.scratch(self.current().uses() | busy | 1 << base | 1 << pointer);
+        let operand = Operand {
+            address: Address::based(base, reach.lowest),
+            usage: reach.usage,
+            bytes: (reach.highest - reach.lowest) as u16,
+        };
+        let cold = Cold::Shared {
+            jump: 0,
+            site: self.place.first_site + self.parts.sites.len() as u32,
+            pointer,
+            parked: self.parked,
+            flags: self.flags,
+            index: self.index,
+        };
+        self.search_page(&operand, pointer, index, cold);
+        self.add_site(&operand, pointer, Coverage::Shared);
+    }
+}
+
+/// The base of an access that can share a lookup.
+fn shareable(operand: &Operand) -> Option<Reg> {
+    let Operand { address, bytes, .. } = operand;
+    let simple = address.index.is_none()
+        && address.segment == Segment::Flat
+        && address.narrow == Narrow::No
+        && *bytes <= WIDEST_ACCESS;
+    address.base.filter(|_| simple)
+}
+
+/// The registers that an instruction or its translation needs.
+fn uses(instruction: &Analysed) -> u16 {
+    match instruction.class {
+        Class::CallIndirect(_) | Class::JumpIndirect(_) => instruction.uses() | 1 << RCX | 1 << RDX,
+        _ => instruction.uses(),
+    }
+}
+
+/// The accesses of an instruction, in their order.
+fn operands(instruction: &Analysed) -> [Option<Operand>; 2] {
+    let load = |address| Some(Operand { address, usage: Use::Load, bytes: 8 });
+    let pushed = Some(PUSH_SLOT);
+    match instruction.class {
+        Class::Memory(operand) => [Some(operand), None],
+        Class::Push(Pushed::Memory(address)) | Class::CallIndirect(Target::Memory(address)) => [load(address), pushed],
+        Class::Push(_) | Class::Call(_) | Class::CallIndirect(_) => [pushed, None],
+        Class::Pop(_) | Class::Return(_) => [Some(TOP_OF_STACK), None],
+        Class::JumpIndirect(Target::Memory(address)) => [load(address), None],
+        _ => [None, None],
+    }
+}
+
+/// Where a push stores.
+pub const PUSH_SLOT: Operand = Operand { address: Address::based(RSP, -8), usage: Use::Store, bytes: 8 };
+/// Where a pop loads from.
+pub const TOP_OF_STACK: Operand = Operand { address: Address::based(RSP, 0), usage: Use::Load, bytes: 8 };
+
