@@ -200,13 +200,14 @@ impl CodeCache {
     /// When its first instruction cannot be fetched.
     pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
         let by_rip = &self.maps[&self.map_of(tables)].by_rip;
-        if let Some(id) = by_rip.get(&Key::new(rip, variant)) {
-            return Ok(*id);
-        }
+        // Most code reads no flags that a jump hands over, and is found at once.
         if variant == Variant::FlagsParked
             && let Some(id) = by_rip.get(&Key::new(rip, Variant::Plain))
             && self.block(*id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
         {
+            return Ok(*id);
+        }
+        if let Some(id) = by_rip.get(&Key::new(rip, variant)) {
             return Ok(*id);
         }
         self.translate(tables, rip, variant)

@@ -4,7 +4,6 @@
 
 use addr::PAGE_BYTES;
 use mmu::{CpuView, TlbTable};
-use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
 /// One named word of the save area.
@@ -54,6 +53,8 @@ impl Slot {
     pub const TRAP_SIGNAL: Self = Self(46);
     /// Flags of the guest that the host does not run with.
     pub const SOFT_FLAGS: Self = Self(47);
+    /// Which parts of the jump cache have entries.
+    const JUMPS_FILLED: Self = Self(51);
     /// Non-zero when DF is set.
     pub const DIRECTION: Self = Self(50);
     /// Where the accesses of a prepared instruction go: two host addresses.
@@ -63,17 +64,17 @@ impl Slot {
 
     /// The displacement from `gs`.
     pub const fn offset(self) -> i32 {
-        (offset_of!(CpuView, save) + self.0 * 8) as i32
+        (CpuView::SAVE_OFFSET + self.0 * 8) as i32
     }
 
     /// Reads it.
     pub fn get(self, view: &CpuView) -> u64 {
-        view.save[self.0].load(Ordering::Relaxed)
+        view.save(self.0).load(Ordering::Relaxed)
     }
 
     /// Writes it.
     pub fn set(self, view: &CpuView, value: u64) {
-        view.save[self.0].store(value, Ordering::Relaxed);
+        view.save(self.0).store(value, Ordering::Relaxed);
     }
 }
 
@@ -86,7 +87,9 @@ const BOUNCE_WORDS: usize = (512 + 64) / 8;
 /// First word of the jump cache: pairs of guest address and host address.
 const JUMP_CACHE: usize = 1024;
 /// Entries of the jump cache; a power of two.
-pub const JUMP_CACHE_ENTRIES: usize = 8192;
+pub const JUMP_CACHE_ENTRIES: usize = 32768;
+/// Parts of the jump cache that are emptied or spared as one: a bit of [`Slot::JUMPS_FILLED`] each.
+const JUMP_CACHE_PARTS: usize = 64;
 
 /// The displacement of a vector register from `gs`.
 pub fn ymm_offset(register: u8) -> i32 {
@@ -105,7 +108,10 @@ pub fn jump_cache_offset() -> i32 {
 
 /// Makes a guest address lead to a host address.
 pub fn fill_jump_cache(view: &CpuView, rip: u64, host: u64) {
-    let index = JUMP_CACHE + (rip as usize & (JUMP_CACHE_ENTRIES - 1)) * 2;
+    let entry = rip as usize & (JUMP_CACHE_ENTRIES - 1);
+    let part = entry / (JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS);
+    Slot::JUMPS_FILLED.set(view, Slot::JUMPS_FILLED.get(view) | 1 << part);
+    let index = JUMP_CACHE + entry * 2;
     Slot(index).set(view, rip);
     Slot(index + 1).set(view, host);
 }
@@ -118,11 +124,21 @@ pub fn drop_from_jump_cache(view: &CpuView, rip: u64) {
     }
 }
 
+/// Empties the jump cache of a new view. Address zero, which its words hold, uses no other entry than the first.
+pub fn begin_jump_cache(view: &CpuView) {
+    Slot(JUMP_CACHE).set(view, unused_rip(0));
+}
+
 /// Empties the jump cache.
 pub fn flush_jump_cache(view: &CpuView) {
-    for index in 0..JUMP_CACHE_ENTRIES {
-        Slot(JUMP_CACHE + index * 2).set(view, unused_rip(index));
+    let filled = Slot::JUMPS_FILLED.get(view);
+    let part_entries = JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS;
+    for part in (0..JUMP_CACHE_PARTS).filter(|part| filled & 1 << part != 0) {
+        for index in part * part_entries..(part + 1) * part_entries {
+            Slot(JUMP_CACHE + index * 2).set(view, unused_rip(index));
+        }
     }
+    Slot::JUMPS_FILLED.set(view, 0);
 }
 
 /// An address that uses another entry.
@@ -132,23 +148,18 @@ fn unused_rip(index: usize) -> u64 {
 
 /// The displacement of a software-TLB table from `gs`.
 pub fn tlb_offset(table: TlbTable) -> i32 {
-    (match table {
-        TlbTable::Read => offset_of!(CpuView, read),
-        TlbTable::Write => offset_of!(CpuView, write),
-        TlbTable::StackRead => offset_of!(CpuView, stack_read),
-        TlbTable::StackWrite => offset_of!(CpuView, stack_write),
-    }) as i32
+    CpuView::table_offset(table) as i32
 }
 
 /// The displacement of the kick word from `gs`.
 pub fn kick_offset() -> i32 {
-    offset_of!(CpuView, kick) as i32
+    CpuView::KICK_OFFSET as i32
 }
 
 /// The bounce buffer of a prepared access: the slots from the one that holds byte 0 of the buffer, which lies on a
 /// cache line.
 pub fn bounce_address(view: &CpuView, access: usize) -> u64 {
-    let base = std::ptr::from_ref(view) as u64 + Slot(BOUNCE + access * BOUNCE_WORDS).offset() as u64;
+    let base = view.base() + Slot(BOUNCE + access * BOUNCE_WORDS).offset() as u64;
     base.next_multiple_of(64)
 }
 

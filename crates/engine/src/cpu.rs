@@ -9,9 +9,8 @@ use crate::source::FetchRefused;
 use crate::state::State;
 use crate::{Engine, trap};
 use addr::{Access, Registers, VirtAddr};
-use mmu::{CpuView, Tables};
+use mmu::{CpuView, Kicked, Tables};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Instructions that a CPU has executed, when they are counted. Others may ask while it runs.
 pub fn instructions(view: &CpuView) -> u64 {
@@ -40,7 +39,7 @@ impl Cpu {
     /// A CPU that has run nothing yet.
     pub fn new(engine: &Arc<Engine>) -> Self {
         let view = CpuView::new();
-        context::flush_jump_cache(&view);
+        context::begin_jump_cache(&view);
         Slot::CHAOS.set(&view, u64::from(engine.chaos_interval()));
         let mut cache = engine.cache();
         cache.add_view(&view);
@@ -59,7 +58,7 @@ impl Cpu {
         self.switch_to(tables);
         let code = self.engine.cache().host_range();
         trap::prepare_thread(&self.view, code, self.gate.exit);
-        host::set_gs_base(std::ptr::from_ref::<CpuView>(&self.view) as u64);
+        host::set_gs_base(self.view.base());
         let state = State { view: &self.view };
         state.load(registers);
         let (rip, exit) = self.run_from(registers.rip, tables, budget);
@@ -77,11 +76,7 @@ impl Cpu {
         if self.tables.as_ref().is_some_and(|current| current.id() == tables.id()) {
             return;
         }
-        if let Some(old) = self.tables.take() {
-            old.detach(&self.view);
-        }
-        self.view.flush();
-        context::flush_jump_cache(&self.view);
+        self.detach();
         self.engine.cache().register(tables);
         tables.attach(&self.view);
         self.tables = Some(Arc::clone(tables));
@@ -91,20 +86,27 @@ impl Cpu {
     pub fn detach(&mut self) {
         if let Some(old) = self.tables.take() {
             old.detach(&self.view);
-            self.view.flush();
+            self.view.reset();
             context::flush_jump_cache(&self.view);
         }
     }
 
     fn run_from(&self, start: VirtAddr, tables: &Tables, budget: Budget) -> (VirtAddr, Exit) {
-        let mut run = Run { cpu: self, engine: &self.engine, memory: self.engine.memory(), tables, pending_link: None, exactness: Exactness::Any };
+        let mut run = Run {
+            cpu: self,
+            engine: &self.engine,
+            memory: self.engine.memory(),
+            tables,
+            pending_link: None,
+            exactness: Exactness::Any,
+        };
         let mut rip = start;
         let mut blocks_left = match budget {
             Budget::Unlimited => u64::MAX,
             Budget::Blocks(count) => count,
         };
         loop {
-            if self.view.kick.swap(0, Ordering::AcqRel) != 0 {
+            if self.view.take_kick() == Kicked::Yes {
                 return (rip, Exit::Kicked);
             }
             if blocks_left == 0 {

@@ -15,6 +15,7 @@ mod ram;
 pub mod stand_in;
 pub mod traced;
 mod vault;
+mod words;
 
 pub use code_memory::CodeMemory;
 pub use cpu::set_gs_base;
@@ -23,3 +24,4 @@ pub use peer::Peer;
 pub use ram::Ram;
 pub use stand_in::StandIns;
 pub use vault::FileVault;
+pub use words::Words;

@@ -173,6 +173,7 @@ fn running(tid: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mmu::Kicked;
     use std::thread;
 
     fn token() -> Arc<RunToken> {
@@ -214,7 +215,7 @@ mod tests {
             other.take(2);
             other.give(2);
         });
-        while view.kick.swap(0, Ordering::AcqRel) == 0 {
+        while view.take_kick() == Kicked::No {
             let mark = token.enter_host(1);
             if token.take_back(mark) == TakenBack::Anew {
                 break;
@@ -234,7 +235,7 @@ mod tests {
             other.take(2);
             other.give(2);
         });
-        while token.views[0].kick.load(Ordering::Acquire) == 0 {
+        while token.views[0].take_kick() == Kicked::No {
             thread::yield_now();
         }
         token.pass(1);

@@ -21,12 +21,7 @@ impl CodeMarks {
     pub(crate) fn new(frame_count: u32) -> Self {
         let words = (frame_count as usize).div_ceil(64);
         let none = || (0..words).map(|_| AtomicU64::new(0)).collect();
-        Self {
-            bits: none(),
-            stored_to: none(),
-            written: Mutex::new(Vec::new()),
-            pending: AtomicBool::new(false),
-        }
+        Self { bits: none(), stored_to: none(), written: Mutex::new(Vec::new()), pending: AtomicBool::new(false) }
     }
 
     /// Marks a frame as holding translated code, and says whether entries for stores to it have to be dropped.

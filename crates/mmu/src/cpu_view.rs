@@ -14,24 +14,27 @@
 //! end in the same bits, would drive each other out of the direct-mapped one.
 
 use addr::{PAGE_SHIFT, Page};
+use host::Words;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries of the tables for loads and for stores; a power of two.
-pub const TLB_ENTRIES: usize = 4096;
+pub const TLB_ENTRIES: usize = 16384;
 /// Entries of the tables for accesses through RSP; a power of two.
 pub const STACK_TLB_ENTRIES: usize = 64;
 /// Words of the save area; what they hold is the engine's business.
-pub const SAVE_WORDS: usize = 32768;
+pub const SAVE_WORDS: usize = 66560;
 
-/// One entry of a software TLB.
-#[repr(C, align(16))]
-pub struct TlbEntry {
-    /// Minus the first byte of the page.
-    pub tag: AtomicU64,
-    /// The host address of the frame.
-    pub addend: AtomicU64,
-}
+// The words of a view: where its parts begin.
+const KICK: usize = SAVE_WORDS;
+const INSIDE: usize = KICK + 8;
+const STACK_READ: usize = KICK + 16;
+const STACK_WRITE: usize = STACK_READ + STACK_TLB_ENTRIES * 2;
+const READ: usize = STACK_WRITE + STACK_TLB_ENTRIES * 2;
+const WRITE: usize = READ + TLB_ENTRIES * 2;
+const WORDS: usize = WRITE + TLB_ENTRIES * 2;
+/// Parts of a table that are flushed or spared as one.
+const FLUSH_PARTS: usize = 64;
 
 /// Which of the four tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +66,16 @@ impl TlbTable {
         page.get() as usize & (self.entries() - 1)
     }
 
+    /// The word at which its first entry begins.
+    const fn first_word(self) -> usize {
+        match self {
+            Self::Read => READ,
+            Self::Write => WRITE,
+            Self::StackRead => STACK_READ,
+            Self::StackWrite => STACK_WRITE,
+        }
+    }
+
     /// Whether an entry here lets a store through.
     pub const fn is_writable(self) -> bool {
         matches!(self, Self::Write | Self::StackWrite)
@@ -70,60 +83,67 @@ impl TlbTable {
 }
 
 /// The memory of one virtual CPU.
-#[repr(C, align(4096))]
 pub struct CpuView {
-    /// What generated code saves and loads; the engine's.
-    pub save: [AtomicU64; SAVE_WORDS],
-    /// Non-zero asks generated code to leave at its next safepoint.
-    pub kick: AtomicU32,
-    /// Counts entries into and exits from generated code: odd while the CPU is inside.
-    pub inside: AtomicU64,
-    /// Entries for loads through RSP.
-    pub stack_read: [TlbEntry; STACK_TLB_ENTRIES],
-    /// Entries for stores through RSP.
-    pub stack_write: [TlbEntry; STACK_TLB_ENTRIES],
-    /// Entries for loads.
-    pub read: [TlbEntry; TLB_ENTRIES],
-    /// Entries for stores.
-    pub write: [TlbEntry; TLB_ENTRIES],
+    words: Words,
+    /// For each table: the parts of it that may have an entry.
+    filled: [AtomicU64; 4],
 }
 
 impl CpuView {
+    /// Byte offset of the save area from [`CpuView::base`].
+    pub const SAVE_OFFSET: usize = 0;
+    /// Byte offset of the kick word: non-zero asks generated code to leave at its next safepoint.
+    pub const KICK_OFFSET: usize = KICK * 8;
+
     /// A view that remembers nothing.
     pub fn new() -> Arc<Self> {
-        fn empty<const N: usize>() -> [TlbEntry; N] {
-            std::array::from_fn(|index| TlbEntry {
-                tag: AtomicU64::new(empty_tag(index, N)),
-                addend: AtomicU64::new(0),
-            })
+        let view = Self { words: Words::zeroed(WORDS), filled: [const { AtomicU64::new(0) }; 4] };
+        // A tag of zero is that of page 0, which uses no other entry than the first.
+        for table in TlbTable::ALL {
+            view.tag(table, 0).store(empty_tag(0, table.entries()), Ordering::Relaxed);
         }
-        Arc::new(Self {
-            save: [const { AtomicU64::new(0) }; SAVE_WORDS],
-            kick: AtomicU32::new(0),
-            inside: AtomicU64::new(0),
-            stack_read: empty(),
-            stack_write: empty(),
-            read: empty(),
-            write: empty(),
-        })
+        Arc::new(view)
     }
 
-    /// The entries of one table.
-    pub fn table(&self, table: TlbTable) -> &[TlbEntry] {
-        match table {
-            TlbTable::Read => &self.read,
-            TlbTable::Write => &self.write,
-            TlbTable::StackRead => &self.stack_read,
-            TlbTable::StackWrite => &self.stack_write,
-        }
+    /// The host address of its first byte: what generated code finds `gs` at.
+    pub fn base(&self) -> u64 {
+        self.words.as_ptr() as u64
+    }
+
+    /// Byte offset of a table's first entry from [`CpuView::base`]: 8 bytes of tag, 8 of addend.
+    pub const fn table_offset(table: TlbTable) -> usize {
+        table.first_word() * 8
+    }
+
+    /// A word of the save area: what generated code saves and loads; the engine's.
+    pub fn save(&self, word: usize) -> &AtomicU64 {
+        assert!(word < SAVE_WORDS, "a word of the save area");
+        &self.words[word]
+    }
+
+    /// Takes a kick, if there was one.
+    pub fn take_kick(&self) -> Kicked {
+        if self.words[KICK].swap(0, Ordering::AcqRel) != 0 { Kicked::Yes } else { Kicked::No }
+    }
+
+    /// Counts entries into and exits from generated code: odd while the CPU is inside.
+    pub fn inside(&self) -> &AtomicU64 {
+        &self.words[INSIDE]
     }
 
     /// Remembers that `page` is at `host_address`. Only the CPU's own thread fills.
     pub fn fill(&self, table: TlbTable, page: Page, host_address: u64) {
-        let entry = &self.table(table)[table.index(page)];
-        entry.tag.store(empty_tag(table.index(page), table.entries()), Ordering::Relaxed);
-        entry.addend.store(host_address, Ordering::Release);
-        entry.tag.store(tag(page), Ordering::Release);
+        let index = table.index(page);
+        let part = index / (table.entries() / FLUSH_PARTS);
+        self.filled[table as usize].fetch_or(1 << part, Ordering::Relaxed);
+        self.tag(table, index).store(empty_tag(index, table.entries()), Ordering::Relaxed);
+        self.addend(table, index).store(host_address, Ordering::Release);
+        self.tag(table, index).store(tag(page), Ordering::Release);
+    }
+
+    /// Whether an access to a page would be let through.
+    pub fn remembers(&self, table: TlbTable, page: Page) -> bool {
+        self.tag(table, table.index(page)).load(Ordering::Acquire) == tag(page)
     }
 
     /// Forgets a page: any later access to it walks. Any thread may call it.
@@ -142,18 +162,23 @@ impl CpuView {
     /// Forgets everything.
     pub fn flush(&self) {
         for table in TlbTable::ALL {
-            for (index, entry) in self.table(table).iter().enumerate() {
-                entry.tag.store(empty_tag(index, table.entries()), Ordering::Release);
-            }
+            self.filled_entries(table).for_each(|index| self.empty(table, index));
         }
+    }
+
+    /// Forgets everything, so thoroughly that the next time is cheap. Only the CPU's own thread may, and only while it is
+    /// attached to no tables.
+    pub fn reset(&self) {
+        self.flush();
+        self.filled.iter().for_each(|filled| filled.store(0, Ordering::Relaxed));
     }
 
     /// Forgets every entry whose frame lies at one of the host addresses that `drop` picks.
     pub fn flush_writes_where(&self, drop: impl Fn(u64) -> bool) {
         for table in TlbTable::ALL.into_iter().filter(|table| table.is_writable()) {
-            for (index, entry) in self.table(table).iter().enumerate() {
-                if drop(entry.addend.load(Ordering::Acquire)) {
-                    entry.tag.store(empty_tag(index, table.entries()), Ordering::Release);
+            for index in self.filled_entries(table) {
+                if drop(self.addend(table, index).load(Ordering::Acquire)) {
+                    self.empty(table, index);
                 }
             }
         }
@@ -161,30 +186,59 @@ impl CpuView {
 
     /// Asks the CPU to leave generated code at its next safepoint.
     pub fn kick(&self) {
-        self.kick.store(1, Ordering::Release);
+        self.words[KICK].store(1, Ordering::Release);
     }
 
     /// The CPU is about to run generated code: from now on it may be on its way to any frame that it has an entry for.
     pub fn enter(&self) {
-        self.inside.fetch_add(1, Ordering::SeqCst);
+        self.inside().fetch_add(1, Ordering::SeqCst);
     }
 
     /// The CPU has left generated code, and reaches no frame until it enters again.
     pub fn leave(&self) {
-        self.inside.fetch_add(1, Ordering::SeqCst);
+        self.inside().fetch_add(1, Ordering::SeqCst);
     }
 
     fn invalidate_in(&self, table: TlbTable, page: Page) {
         let index = table.index(page);
-        let entry = &self.table(table)[index];
         // A compare-exchange, so that an entry that its CPU has just given to another page stays.
-        let _ = entry.tag.compare_exchange(
+        let _ = self.tag(table, index).compare_exchange(
             tag(page),
             empty_tag(index, table.entries()),
             Ordering::AcqRel,
             Ordering::Relaxed,
         );
     }
+
+    /// The entries of a table that may be in use.
+    fn filled_entries(&self, table: TlbTable) -> impl Iterator<Item = usize> {
+        let filled = self.filled[table as usize].load(Ordering::Acquire);
+        let part_entries = table.entries() / FLUSH_PARTS;
+        (0..FLUSH_PARTS)
+            .filter(move |part| filled & 1 << part != 0)
+            .flat_map(move |part| part * part_entries..(part + 1) * part_entries)
+    }
+
+    fn empty(&self, table: TlbTable, index: usize) {
+        self.tag(table, index).store(empty_tag(index, table.entries()), Ordering::Release);
+    }
+
+    fn tag(&self, table: TlbTable, index: usize) -> &AtomicU64 {
+        &self.words[table.first_word() + index * 2]
+    }
+
+    fn addend(&self, table: TlbTable, index: usize) -> &AtomicU64 {
+        &self.words[table.first_word() + index * 2 + 1]
+    }
+}
+
+/// Whether a CPU had been kicked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kicked {
+    /// It had.
+    Yes,
+    /// It had not.
+    No,
 }
 
 /// What `ea + tag` is an offset with, for an `ea` in `page`.
@@ -202,8 +256,8 @@ mod tests {
     use super::*;
 
     fn hits(view: &CpuView, table: TlbTable, ea: u64) -> bool {
-        let entry = &view.table(table)[table.index(addr::VirtAddr::new(ea).page())];
-        ea.wrapping_add(entry.tag.load(Ordering::Relaxed)) < 4096
+        let tag = view.tag(table, table.index(addr::VirtAddr::new(ea).page()));
+        ea.wrapping_add(tag.load(Ordering::Relaxed)) < 4096
     }
 
     #[test]

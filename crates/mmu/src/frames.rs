@@ -195,7 +195,7 @@ impl Frames {
     /// Gives back what no CPU reaches any more.
     pub fn reap(&mut self) {
         let reached =
-            |waiting: &Waiting| waiting.cpus.iter().any(|(cpu, then)| cpu.inside.load(Ordering::Acquire) == *then);
+            |waiting: &Waiting| waiting.cpus.iter().any(|(cpu, then)| cpu.inside().load(Ordering::Acquire) == *then);
         let (still, done): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(reached);
         self.waiting = still;
         for pfn in done.into_iter().flat_map(|waiting| waiting.frames) {
@@ -319,7 +319,7 @@ mod tests {
         let frame = frames.alloc(0).expect("RAM is empty").into_pfn();
         let cpu = CpuView::new();
         cpu.enter();
-        frames.release_after(vec![(Arc::clone(&cpu), cpu.inside.load(Ordering::Acquire))], vec![frame]);
+        frames.release_after(vec![(Arc::clone(&cpu), cpu.inside().load(Ordering::Acquire))], vec![frame]);
         assert_eq!(frames.in_use(), 1);
         cpu.leave();
         frames.reap();

@@ -21,7 +21,7 @@ mod upper_half;
 
 pub use code_changes::CodeChanges;
 pub use code_marks::{CodeMarks, Stores};
-pub use cpu_view::{CpuView, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbEntry, TlbTable};
+pub use cpu_view::{CpuView, Kicked, SAVE_WORDS, STACK_TLB_ENTRIES, TLB_ENTRIES, TlbTable};
 pub use cursor::Cursor;
 pub use entry::{Entry, Leaf, Origin, SwapSlot};
 pub use fork::SharedPages;

@@ -53,7 +53,7 @@ impl<'t> Shootdown<'t> {
         if self.pages > 0 {
             for view in self.tables.views().iter() {
                 self.invalidate(view);
-                let count = view.inside.load(Ordering::SeqCst);
+                let count = view.inside().load(Ordering::SeqCst);
                 if !count.is_multiple_of(2) {
                     view.kick();
                     inside.push((Arc::clone(view), count));

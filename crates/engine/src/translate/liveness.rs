@@ -20,9 +20,7 @@ impl Translator {
         if variant != Variant::Prepared {
             self.live[count] = match last.class {
                 Class::Jump(target) | Class::Call(target) => peek(target),
-                Class::Branch(_, target) | Class::CountBranch(_, _, target) => {
-                    peek(target) | peek(last.next())
-                }
+                Class::Branch(_, target) | Class::CountBranch(_, _, target) => peek(target) | peek(last.next()),
                 Class::JumpIndirect(_) | Class::CallIndirect(_) | Class::Return(_) | Class::Helper => ARITHMETIC_FLAGS,
                 _ => peek(last.next()),
             };

@@ -115,8 +115,7 @@ impl Emitter<'_> {
     }
 
     fn reach(&self, base: Reg, pointer: Reg) -> Reach {
-        let mut reach =
-            Reach { lowest: i64::MAX, highest: i64::MIN, usage: Use::Load, accesses: 0, end: self.index };
+        let mut reach = Reach { lowest: i64::MAX, highest: i64::MIN, usage: Use::Load, accesses: 0, end: self.index };
         let mut moved = 0;
         for instruction in &self.instructions[self.index..] {
             let is_first = reach.end == self.index;
@@ -212,4 +211,3 @@ fn operands(instruction: &Analysed) -> [Option<Operand>; 2] {
 pub const PUSH_SLOT: Operand = Operand { address: Address::based(RSP, -8), usage: Use::Store, bytes: 8 };
 /// Where a pop loads from.
 pub const TOP_OF_STACK: Operand = Operand { address: Address::based(RSP, 0), usage: Use::Load, bytes: 8 };
-
