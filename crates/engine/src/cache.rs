@@ -317,10 +317,9 @@ impl CodeCache {
             self.by_frame.entry(*pfn).or_default().push(id);
             // A prepared block is looked up anew each time; marking for it would make a store that patches the next
             // instruction of its own page start over for ever.
-            if block.variant != Variant::Prepared && !self.memory.code().is_marked(*pfn) {
-                if self.memory.code().mark(*pfn) == Stores::Possible {
-                    newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
-                }
+            let marks = self.memory.code();
+            if block.variant != Variant::Prepared && !marks.is_marked(*pfn) && marks.mark(*pfn) == Stores::Possible {
+                newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
             }
         }
         self.starts.push(block.host);
