@@ -162,6 +162,9 @@ fn control_groups_allow_all_of_ram() {
     if present.is_empty() {
         eprintln!("skipped: the host has no memory control group at its root");
     }
+    if let Ok(place) = std::fs::canonicalize("/sys/fs/cgroup/cpuset/cpuset.cpus") {
+        assert_eq!(guest_text(&["--cpus", "5"], &["cat", place.to_str().unwrap()]), "0-4\n");
+    }
     for place in present {
         assert_eq!(guest_text(&["--ram", "512M"], &["cat", place]), "536870912\n", "{place}");
     }

@@ -45,6 +45,51 @@ fn the_report_as_json_reconciles() {
     assert_eq!(report["manifest"]["program_sha256"].as_str().unwrap().len(), 64);
 }
 
+/// Every key of a report is in the tables of both documents.
+#[test]
+fn the_documents_name_every_key() {
+    fn keys(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                found.push(key.clone());
+                keys(value, found);
+            }),
+            Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let output = pagewalk(&["--format", "json"]).args(["sh", "-c", "true | true"]).output().unwrap();
+    let mut report: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    // Options have documentation of their own.
+    report["manifest"]["machine"] = serde_json::json!({"ram_bytes": 0});
+    let mut found = Vec::new();
+    keys(&report, &mut found);
+    for document in ["report.md", "report.zh.md"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(document);
+        let text = fs::read_to_string(path).unwrap();
+        for key in &found {
+            let is_named = text.contains(&format!("`{key}`")) || text.contains(&format!(".{key}`"));
+            let in_example = text.contains(&format!("\"{key}\":"));
+            assert!(
+                is_named || in_example || key == "faults" || key == "memory" || key == "processes",
+                "{document}: {key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn processes_are_a_tree() {
+    let output = pagewalk(&["--format", "json"]).args(["sh", "-c", "(true; true) | cat; :"]).output().unwrap();
+    let report: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    let processes = report["processes"].as_array().unwrap();
+    let parents: Vec<(u64, u64)> = processes
+        .iter()
+        .map(|process| (process["pid"].as_u64().unwrap(), process["parent_pid"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(parents, [(2, 1), (3, 2), (4, 2)]);
+}
+
 #[test]
 fn without_counting_there_is_no_count() {
     let output = pagewalk(&["--format", "json"]).arg("true").output().unwrap();

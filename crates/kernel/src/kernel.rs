@@ -9,6 +9,7 @@ use crate::signal::SigInfo;
 use crate::task::{FIRST_PID, Pid, Process, State, Status, Task, Tid};
 use crate::waiting::FutexWaiter;
 use addr::{Access, Registers, VirtAddr};
+use host::cpu_time::CpuTime;
 use host::{FileVault, StandIns};
 use mmu::{Memory, Refusal, Tables};
 use rustc_hash::FxHashMap;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
-use trace::{Kind, Kinds, What};
+use trace::{FaultCounts, Kind, Kinds, What};
 
 /// Tasks at most.
 pub(crate) const MAX_TASKS: usize = 4096;
@@ -88,8 +89,8 @@ pub struct Kernel {
     /// Whether a guest has ever had one.
     pub(crate) has_stand_ins: bool,
     pub(crate) load: LoadAverage,
-    /// CPU time of processes that have ended, in nanoseconds.
-    pub(crate) ended_cpu_ns: u64,
+    /// CPU time of processes that have ended.
+    pub(crate) ended_cpu: CpuTime,
     /// How often a CPU turned to another task.
     pub(crate) switches: u64,
     last_ran: Option<Tid>,
@@ -108,12 +109,14 @@ pub struct Kernel {
 pub struct ProcessSummary {
     /// Its number.
     pub pid: Pid,
+    /// The number of the process that made it; 1 is pagewalk.
+    pub parent: u32,
     /// The name of its program.
     pub name: String,
     /// How it ended, if it did.
     pub status: Option<Status>,
     /// Its faults.
-    pub faults: crate::mm::FaultCounts,
+    pub faults: FaultCounts,
     /// The most pages it had in RAM at once.
     pub peak_resident_pages: u64,
     /// The most frames that held its tables at once.
@@ -144,7 +147,7 @@ impl Kernel {
             stand_ins: StandIns::new()?,
             has_stand_ins: false,
             load: LoadAverage::new(Instant::now()),
-            ended_cpu_ns: 0,
+            ended_cpu: CpuTime::default(),
             switches: 0,
             last_ran: None,
             new_program: FxHashMap::default(),
@@ -385,22 +388,26 @@ impl Kernel {
     }
 
     /// The faults of all processes there are and were.
-    pub(crate) fn all_faults(&self) -> crate::mm::FaultCounts {
-        let summaries = self.process_summaries();
-        summaries.iter().fold(crate::mm::FaultCounts::default(), |all, process| all.plus(process.faults))
+    pub(crate) fn all_faults(&self) -> FaultCounts {
+        let mut all = FaultCounts::default();
+        self.process_summaries().iter().for_each(|process| all += process.faults);
+        all
     }
 
     fn summary(&self, process: &Process) -> ProcessSummary {
         let usage = process.space.map(|space| self.mm.usage(space)).unwrap_or_default();
         let past = process.past;
+        let mut faults = past.faults;
+        faults += usage.faults;
         ProcessSummary {
             pid: process.pid,
+            parent: process.maker,
             name: String::from_utf8_lossy(&process.image.name).into_owned(),
             status: match process.state {
                 State::Zombie(status) => Some(status),
                 State::Running | State::Stopped => None,
             },
-            faults: past.faults.plus(usage.faults),
+            faults,
             peak_resident_pages: past.peak_resident_pages.max(usage.peak_resident_pages),
             peak_table_frames: past.peak_table_frames.max(usage.peak_table_frames),
             peak_areas: past.peak_areas.max(usage.peak_areas),

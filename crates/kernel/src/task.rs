@@ -97,6 +97,8 @@ pub(crate) struct AltStack {
 pub(crate) struct Process {
     pub pid: Pid,
     pub parent: u32,
+    /// Who made it: its first parent.
+    pub maker: u32,
     pub group: u32,
     pub session: u32,
     /// Its memory, until it ends.
@@ -140,7 +142,7 @@ pub(crate) struct Process {
 /// What a process used before its present program, and by threads that are gone.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Past {
-    pub faults: crate::mm::FaultCounts,
+    pub faults: trace::FaultCounts,
     pub peak_resident_pages: u64,
     pub peak_table_frames: u64,
     pub peak_areas: u64,

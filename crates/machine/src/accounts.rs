@@ -1,9 +1,7 @@
 //! From what the kernel and the engine have counted to a report.
 
 use crate::config::Count;
-use crate::{
-    ExitStatus, FaultCounts, MachineConfig, Manifest, MemoryUse, ProcessReport, Program, REPORT_VERSION, Report,
-};
+use crate::{ExitStatus, MachineConfig, Manifest, MemoryUse, ProcessReport, Program, REPORT_VERSION, Report};
 use addr::PAGE_BYTES;
 use engine::Engine;
 use kernel::{Kernel, ProcessSummary, Status};
@@ -42,7 +40,7 @@ impl Accounts {
     pub fn report(&self, kernel: &Kernel, instructions: u64, wall: Duration) -> Report {
         let summaries = kernel.process_summaries();
         let processes: Vec<ProcessReport> = summaries.iter().map(process_report).collect();
-        let mut faults = FaultCounts::default();
+        let mut faults = trace::FaultCounts::default();
         processes.iter().for_each(|process| faults += process.faults);
         Report {
             version: REPORT_VERSION,
@@ -77,18 +75,10 @@ fn memory_use(processes: &[ProcessSummary], overhead_bytes: u64) -> MemoryUse {
 fn process_report(process: &ProcessSummary) -> ProcessReport {
     ProcessReport {
         pid: process.pid.get(),
+        parent_pid: process.parent,
         program: process.name.clone(),
         exit: process.status.map(exit_status),
-        faults: FaultCounts {
-            minor: process.faults.minor,
-            major: process.faults.major,
-            zero_fill: process.faults.zero_fill,
-            file: process.faults.file,
-            copy_on_write: process.faults.copy_on_write,
-            swap_in: process.faults.swap_in,
-            stack_growth: process.faults.stack_growth,
-            protection: process.faults.protection,
-        },
+        faults: process.faults,
         peak_resident_bytes: process.peak_resident_pages * PAGE_BYTES,
     }
 }

@@ -37,8 +37,8 @@ pub use kernel::{LoadError, ProcessMaps};
 pub use machine::{CannotRun, Ended, Machine, Maps, OuterSignals, Watch};
 pub use manifest::Manifest;
 pub use program::{NotFound, Program};
-pub use report::{ExitStatus, FaultCounts, MemoryUse, ProcessReport, REPORT_VERSION, Report};
-pub use trace::{Kind, Kinds};
+pub use report::{ExitStatus, MemoryUse, ProcessReport, REPORT_VERSION, Report};
+pub use trace::{FaultCounts, Kind, Kinds};
 pub use voice::{EventLog, Format, Warnings};
 
 /// The number of a machine's first process.

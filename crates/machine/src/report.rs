@@ -2,6 +2,7 @@
 
 use crate::Manifest;
 use serde::Serialize;
+use trace::FaultCounts;
 
 /// The version of the report as JSON; it grows when a key changes its meaning or goes.
 pub const REPORT_VERSION: u32 = 1;
@@ -57,52 +58,6 @@ pub enum ExitStatus {
     },
 }
 
-/// The faults of a process or of all: a partition, and the refused ones apart.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
-pub struct FaultCounts {
-    /// Resolved without the disk.
-    pub minor: u64,
-    /// Resolved by reading the disk.
-    pub major: u64,
-    /// A page of zeros, or the shared zero page.
-    pub zero_fill: u64,
-    /// A page of a file.
-    pub file: u64,
-    /// A private copy, or the re-use of a page nobody shares any more.
-    pub copy_on_write: u64,
-    /// A page from swap.
-    pub swap_in: u64,
-    /// A stack that grew.
-    pub stack_growth: u64,
-    /// Not resolved: these became signals and are not part of `minor + major`.
-    pub protection: u64,
-}
-
-impl FaultCounts {
-    /// `minor + major`.
-    pub fn resolved(&self) -> u64 {
-        self.minor + self.major
-    }
-
-    /// Whether the kinds add up to `minor + major`; anything else is a bug of pagewalk.
-    pub fn reconcile(&self) -> bool {
-        self.resolved() == self.zero_fill + self.file + self.copy_on_write + self.swap_in + self.stack_growth
-    }
-}
-
-impl std::ops::AddAssign for FaultCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.minor += other.minor;
-        self.major += other.major;
-        self.zero_fill += other.zero_fill;
-        self.file += other.file;
-        self.copy_on_write += other.copy_on_write;
-        self.swap_in += other.swap_in;
-        self.stack_growth += other.stack_growth;
-        self.protection += other.protection;
-    }
-}
-
 /// Memory, in bytes except where a name says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct MemoryUse {
@@ -121,6 +76,8 @@ pub struct MemoryUse {
 pub struct ProcessReport {
     /// Its number in the guest.
     pub pid: u32,
+    /// The number of the process that made it; the first one was made by 1, pagewalk.
+    pub parent_pid: u32,
     /// The program it ran last.
     pub program: String,
     /// How it ended; `None` if it was still alive when the first process ended.
@@ -134,17 +91,6 @@ pub struct ProcessReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_kinds_are_a_partition() {
-        let mut all = FaultCounts { minor: 3, zero_fill: 2, file: 1, protection: 7, ..FaultCounts::default() };
-        assert!(all.reconcile());
-        all += FaultCounts { major: 1, swap_in: 1, ..FaultCounts::default() };
-        assert!(all.reconcile());
-        assert_eq!(all.resolved(), 4);
-        all.zero_fill += 1;
-        assert!(!all.reconcile());
-    }
 
     #[test]
     fn the_keys_are_the_documented_ones() {

@@ -19,11 +19,13 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod fault_counts;
 mod kinds;
 mod ndjson;
 mod text;
 mod words;
 
 pub use event::{AreaChange, AreaVerb, Call, CallResult, Cost, Event, Fault, FaultKind, Switch, What};
+pub use fault_counts::FaultCounts;
 pub use kinds::{Kind, Kinds, UnknownKind};
 pub use ndjson::{to_ndjson, version_line};

@@ -19,9 +19,13 @@ impl Kernel {
         if !self.config.events.contains(Kind::Calls) {
             return None;
         }
-        let kinds = table::find(args.nr).map_or(&[][..], |row| row.args);
-        let print = |(index, kind): (usize, &Argument)| self.print_argument(args, index, *kind);
-        Some(kinds.iter().enumerate().map(print).collect())
+        let Some(row) = table::find(args.nr) else { return Some(Vec::new()) };
+        let print = |(index, kind): (usize, &Argument)| {
+            let in_words = table::words_of(row.name, index, args.at(index));
+            in_words.unwrap_or_else(|| self.print_argument(args, index, *kind))
+        };
+        let count = row.args.len() - usize::from(has_no_mode(args));
+        Some(row.args[..count].iter().enumerate().map(print).collect())
     }
 
     /// Notes a call with its answer; `None` for one that does not return.
@@ -44,6 +48,7 @@ impl Kernel {
             Argument::Value => (value as i64).to_string(),
             Argument::Fd if value as i32 == libc::AT_FDCWD => "AT_FDCWD".to_owned(),
             Argument::Fd => (value as i32).to_string(),
+            Argument::Bits if value == 0 => "0".to_owned(),
             Argument::Bits => format!("{value:#x}"),
             _ if value == 0 => "NULL".to_owned(),
             Argument::Path | Argument::Text => self.print_bytes(args.tid, value, SHOWN_PATH_BYTES, End::AtZero),
@@ -71,6 +76,16 @@ impl Kernel {
         let quoted = format!("\"{}\"", buffer.escape_ascii());
         if end == End::Cut { quoted + "..." } else { quoted }
     }
+}
+
+/// Whether a call opens a file without making one: its last argument then means nothing.
+fn has_no_mode(args: &Args) -> bool {
+    let flags = match args.nr as i64 {
+        libc::SYS_open => args.int(1),
+        libc::SYS_openat => args.int(2),
+        _ => return false,
+    };
+    flags & libc::O_CREAT == 0 && flags & libc::O_TMPFILE != libc::O_TMPFILE
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -81,6 +81,7 @@ impl Kernel {
         let process = Process {
             pid,
             parent: INIT_PID,
+            maker: INIT_PID,
             group: FIRST_PID,
             session: INIT_PID,
             space: None,
@@ -186,6 +187,7 @@ impl Kernel {
         let process = Process {
             pid,
             parent: if flags & PARENT == 0 { parent.pid.0 } else { parent.parent },
+            maker: parent.pid.0,
             group: parent.group,
             session: parent.session,
             space: Some(new_space),
@@ -292,7 +294,7 @@ impl Kernel {
     fn keep_usage(&mut self, tid: Tid, space: SpaceId) {
         let usage = self.mm.usage(space);
         let past = &mut self.process_of(tid).past;
-        past.faults = past.faults.plus(usage.faults);
+        past.faults += usage.faults;
         past.peak_resident_pages = past.peak_resident_pages.max(usage.peak_resident_pages);
         past.peak_table_frames = past.peak_table_frames.max(usage.peak_table_frames);
         past.peak_areas = past.peak_areas.max(usage.peak_areas);
@@ -312,7 +314,7 @@ impl Kernel {
         let status = process.ending.expect("a process ends with a status");
         process.state = State::Zombie(status);
         process.tasks.clear();
-        self.ended_cpu_ns += process.past.cpu.total_ns();
+        self.ended_cpu += process.past.cpu;
         let (parent, exit_signal) = (process.parent, process.exit_signal);
         self.note_ended(pid);
         self.undo_semaphores(pid);

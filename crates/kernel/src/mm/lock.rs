@@ -111,7 +111,7 @@ impl Space {
                 continue;
             }
             match self.resolve(page.start(), access, store) {
-                Ok(resolved) => self.usage.faults.add(resolved.kind, resolved.cost),
+                Ok(resolved) => self.usage.faults.count(resolved.kind, resolved.cost),
                 Err(super::FaultError::OutOfMemory) => return Err(Errno::EAGAIN),
                 Err(_) => return Err(Errno::ENOMEM),
             }

@@ -249,7 +249,7 @@ impl Space {
                 continue;
             }
             match self.resolve(page.start(), access, store) {
-                Ok(resolved) => self.usage.faults.add(resolved.kind, resolved.cost),
+                Ok(resolved) => self.usage.faults.count(resolved.kind, resolved.cost),
                 Err(FaultError::OutOfMemory) => return Err(Errno::ENOMEM),
                 Err(FaultError::BusAdrErr | FaultError::MapErr | FaultError::AccErr) => return Err(Errno::EFAULT),
             }

@@ -176,7 +176,7 @@ impl Space {
                 _ => Access::Read,
             };
             match self.resolve(page.start(), access, store) {
-                Ok(resolved) => self.usage.faults.add(resolved.kind, resolved.cost),
+                Ok(resolved) => self.usage.faults.count(resolved.kind, resolved.cost),
                 Err(_) => return,
             }
         }

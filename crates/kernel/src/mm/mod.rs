@@ -47,7 +47,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-pub use counts::{FaultCounts, Usage};
+pub use counts::Usage;
 pub use fault::{FaultError, Resolved};
 pub use layout::{Aslr, Layout, TASK_SIZE};
 pub use limits::Limits;
@@ -200,9 +200,9 @@ impl Mm {
         let (space, store) = self.both(id);
         let resolved = space.resolve(addr, access, store);
         match resolved {
-            Ok(Resolved { kind, cost }) => space.usage.faults.add(kind, cost),
+            Ok(Resolved { kind, cost }) => space.usage.faults.count(kind, cost),
             Err(FaultError::OutOfMemory) => {}
-            Err(_) => space.usage.faults.add(FaultKind::Protection, Cost::Minor),
+            Err(_) => space.usage.faults.count(FaultKind::Protection, Cost::Minor),
         }
         resolved
     }
@@ -332,7 +332,7 @@ impl Mm {
         self.store.frames.check();
         for space in self.spaces.iter().flatten() {
             space.check(&self.store);
-            space.usage.faults.check();
+            assert!(space.usage.faults.reconcile(), "each fault is of one kind");
         }
     }
 

@@ -65,7 +65,7 @@ impl Space {
                 return Some((found.phys, bytes));
             }
             let resolved = self.resolve(addr, access, store).ok()?;
-            self.usage.faults.add(resolved.kind, resolved.cost);
+            self.usage.faults.count(resolved.kind, resolved.cost);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::kernel::{Kernel, MAX_TASKS};
 use crate::mm::Limits;
 use crate::task::{FIRST_PID, State};
 use addr::PAGE_BYTES;
+use host::cpu_time::CpuTime;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -117,8 +118,11 @@ impl Kernel {
     }
 
     /// CPU time of all processes there are and were.
-    fn busy_ns(&self) -> u64 {
-        self.ended_cpu_ns + self.processes.keys().map(|pid| self.cpu_of(*pid).total_ns()).sum::<u64>()
+    fn busy(&self) -> CpuTime {
+        let mut busy = self.ended_cpu;
+        let running = self.processes.values().filter(|process| !process.is_zombie());
+        running.for_each(|process| busy += self.cpu_of(process.pid));
+        busy
     }
 
     fn randomness(&self) -> &'static str {
@@ -204,16 +208,17 @@ fn vmstat(kernel: &mut Kernel, _: &str) -> String {
     values.put_into(&host, ' ', Others::AreZero)
 }
 
-/// All CPU time is user time; it is spread evenly, because threads do not stay on a processor.
+/// CPU time is spread evenly, because threads do not stay on a processor.
 fn stat(kernel: &mut Kernel, _: &str) -> String {
     let host = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let cpus = u64::from(kernel.config.cpus);
-    let busy = kernel.busy_ns() / TICK_NS / cpus;
+    let busy = kernel.busy();
+    let (user, system) = (busy.user_ns / TICK_NS / cpus, busy.system_ns / TICK_NS / cpus);
     let up = host::files::clock_ns(libc::CLOCK_BOOTTIME).unwrap_or(0) / TICK_NS;
-    let idle = up.saturating_sub(busy);
-    let mut text = format!("cpu  {} 0 0 {} 0 0 0 0 0 0\n", busy * cpus, idle * cpus);
+    let idle = up.saturating_sub(user + system);
+    let mut text = format!("cpu  {} 0 {} {} 0 0 0 0 0 0\n", user * cpus, system * cpus, idle * cpus);
     for number in 0..cpus {
-        writeln!(text, "cpu{number} {busy} 0 0 {idle} 0 0 0 0 0 0").expect("a string takes all text");
+        writeln!(text, "cpu{number} {user} 0 {system} {idle} 0 0 0 0 0 0").expect("a string takes all text");
     }
     let running = kernel.task_counts().0;
     let mut values = Values::default();
@@ -227,7 +232,7 @@ fn stat(kernel: &mut Kernel, _: &str) -> String {
 
 fn uptime(kernel: &mut Kernel, _: &str) -> String {
     let up = host::files::clock_ns(libc::CLOCK_BOOTTIME).unwrap_or(0);
-    let idle = (up * u64::from(kernel.config.cpus)).saturating_sub(kernel.busy_ns());
+    let idle = (up * u64::from(kernel.config.cpus)).saturating_sub(kernel.busy().total_ns());
     let hundredths = |ns: u64| format!("{}.{:02}", ns / 1_000_000_000, ns / TICK_NS % 100);
     format!("{} {}\n", hundredths(up), hundredths(idle))
 }

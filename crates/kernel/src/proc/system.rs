@@ -1,5 +1,5 @@
-//! The parts of /sys that say what the machine is: its processors, its one memory node, and the memory that control
-//! groups allow, which is all of its RAM.
+//! The parts of /sys that say what the machine is: its processors, its one memory node, and what control groups
+//! allow, which is all of them.
 
 use super::node::{Directory, Link, Node, What};
 use crate::Errno;
@@ -21,8 +21,11 @@ pub(super) fn file_of_sys(path: &str) -> Option<What> {
         _ => {}
     }
     let (_, name) = path.strip_prefix(CGROUPS)?.rsplit_once('/')?;
-    let read = match name {
+    let read: Read = match name {
         "memory.max" | "memory.high" | "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => limit_text,
+        "cpuset.cpus" | "cpuset.effective_cpus" | "cpuset.cpus.effective" => {
+            |kernel: &mut Kernel, _: &str| kernel.cpu_list() + "\n"
+        }
         "memory.current" | "memory.usage_in_bytes" | "memory.memsw.usage_in_bytes" => usage_text,
         _ => return None,
     };

@@ -5,6 +5,10 @@
 
 mod first;
 mod second;
+mod vocabulary;
+mod words;
+
+pub(crate) use words::words_of;
 
 use crate::Errno;
 

@@ -73,14 +73,7 @@ fn evidence(report: &Report) -> Vec<(&'static str, String)> {
 }
 
 fn partition(faults: &FaultCounts) -> String {
-    let kinds = [
-        ("zero_fill", faults.zero_fill),
-        ("file", faults.file),
-        ("copy_on_write", faults.copy_on_write),
-        ("swap_in", faults.swap_in),
-        ("stack_growth", faults.stack_growth),
-    ];
-    kinds.map(|(name, count)| format!("{count} {name}")).join(" + ")
+    faults.kinds().map(|(name, count)| format!("{count} {name}")).join(" + ")
 }
 
 /// What to try next, from what the report says.

@@ -88,7 +88,7 @@ impl World {
             .collect()
     }
 
-    pub fn faults(&self) -> FaultCounts {
+    pub fn faults(&self) -> trace::FaultCounts {
         self.mm.usage(self.id).faults
     }
 
