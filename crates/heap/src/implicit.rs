@@ -42,7 +42,13 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Implicit {
         };
         let free = match found {
             Some(free) => free,
-            None => self.extend(blocks, need)?,
+            None => {
+                let free = self.extend(blocks, need)?;
+                if self.rover == free.end() {
+                    self.rover = free.at;
+                }
+                free
+            }
         };
         let (at, _) = blocks.place(free, need);
         Ok(at)
@@ -76,7 +82,9 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Implicit {
         }
         let have = blocks.free_last()?.map_or(0, |last| last.bytes);
         let free = blocks.grow(need.saturating_sub(have))?;
-        self.coalesce(blocks, free.at, blocks.tags.tag(free.at))
+        let free = self.coalesce(blocks, free.at, blocks.tags.tag(free.at))?;
+        self.remove(blocks, free)?;
+        Ok(free)
     }
 
     fn check(&self, tags: &Tags<A, WORD>, _: &Sizes, _: &Sizes) -> Result<(), String> {

@@ -252,11 +252,13 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         if !before_free {
             return Ok(None);
         }
-        let footer = self.tag(at - WORD);
+        // A header at the arena's very start that says so was overwritten: there is nothing before it.
+        let footer_at = at.checked_sub(WORD).ok_or(Refusal::Smashed(at))?;
+        let footer = self.tag(footer_at);
         if footer.allocated && !self.keeps_before() {
             return Ok(None);
         }
-        let smashed = Refusal::Smashed(at - WORD);
+        let smashed = Refusal::Smashed(footer_at);
         let before = at.checked_sub(footer.bytes).filter(|&before| self.is_place(before)).ok_or(smashed)?;
         let header = self.block(before)?;
         let agrees = !header.allocated && header.bytes == footer.bytes;

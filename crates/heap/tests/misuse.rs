@@ -111,3 +111,29 @@ fn realloc_of_null_of_zero_and_at_the_top() {
         heap.check().expect("sound");
     }
 }
+
+/// Next fit begins at the heap's end when the block there was taken; that place may then lie inside a block that grew.
+#[test]
+fn next_fit_begins_at_a_block_after_the_last_one_grew() {
+    for spec in ["implicit:fit=next,chunk=256", "implicit-nofooter:fit=next,chunk=256"] {
+        let mut scene = scene(spec);
+        let [_, grows, last] = scene.at;
+        scene.heap.free(last).expect("allocated");
+        for bytes in [100, 1000, 2000] {
+            assert_eq!(scene.heap.realloc(grows, bytes), Ok(grows), "{spec}");
+            assert_eq!(scene.heap.check(), Ok(()), "{spec}");
+        }
+    }
+}
+
+/// With 4-byte headers and alignment the first header is the arena's first word; overwritten, it may claim that the block
+/// before is free.
+#[test]
+fn nothing_is_before_the_first_block() {
+    let mut scene = scene("segregated-fits:align=4,header=4,coalesce=immediate");
+    let first = scene.at[0];
+    assert_eq!(first, Ptr::new(4));
+    let header = scene.heap.arena().load32(0);
+    scene.heap.arena_mut().store32(0, header & !2);
+    assert_eq!(scene.heap.free(first), Err(Refusal::Smashed(0)));
+}

@@ -149,6 +149,9 @@ impl Options {
         if !(0.0..=1.0).contains(&self.utilisation_weight) {
             return Err(Failure::usage("the weight of utilisation lies between 0 and 1"));
         }
+        if let Some(trace) = traces.iter().find(|trace| trace.ops.is_empty()) {
+            return Err(Failure::usage(format!("{} has no operations", trace.name)));
+        }
         if let Some(op) = self.at {
             return strip::draw(self, traces, op);
         }
@@ -187,7 +190,7 @@ fn generated(text: &str) -> Result<Trace, Failure> {
         match parsed {
             Some(("ops", value @ 1..=100_000_000)) => ops = value,
             Some(("seed", value)) => seed = value,
-            _ => return Err(Failure::usage(format!("\"{param}\" is neither ops=N (at most 100000000) nor seed=N"))),
+            _ => return Err(Failure::usage(format!("\"{param}\" is neither ops=N (1 to 100000000) nor seed=N"))),
         }
     }
     synth::generate(name, ops as usize, seed).ok_or_else(|| {

@@ -80,20 +80,26 @@ fn replay(heap: &mut dyn Allocator<ByteArena<&mut [Quad]>>, trace: &Trace, slots
     Ok(())
 }
 
+/// Larger than any threshold of glibc's for blocks that it maps one by one.
+const MAPPED_BYTES: u64 = 64 << 20;
+
 /// The system's `malloc`: Rust's `Vec<u8>` is exactly one `malloc`, `calloc`, `realloc` or `free` a call. Aligned
-/// allocations are plain ones of the size and the alignment together.
+/// allocations are plain ones of the size and the alignment together. A request that the system refuses is a call like
+/// any other, and leaves an empty vector.
 fn time_system(trace: &Trace) -> Duration {
     let mut slots: Vec<Vec<u8>> = vec![Vec::new(); trace.ids as usize];
     let start = fresh_slice();
     for op in &trace.ops {
         let slot = &mut slots[op.id() as usize];
         match *op {
-            Op::Malloc { bytes, .. } => *slot = Vec::with_capacity(bytes.max(1) as usize),
+            Op::Malloc { bytes, .. } => _ = slot.try_reserve_exact(bytes.max(1) as usize),
+            // So large a block is fresh from the kernel, zeros already, in either function.
+            Op::Calloc { bytes, .. } if bytes > MAPPED_BYTES => _ = slot.try_reserve_exact(bytes as usize),
             Op::Calloc { bytes, .. } => *slot = vec![0; bytes.max(1) as usize],
-            Op::Aligned { alignment, bytes, .. } => *slot = Vec::with_capacity((bytes + alignment) as usize),
+            Op::Aligned { alignment, bytes, .. } => _ = slot.try_reserve_exact((bytes + alignment) as usize),
             Op::Realloc { bytes, .. } if bytes as usize > slot.capacity() => {
                 slot.clear();
-                slot.reserve_exact(bytes as usize);
+                _ = slot.try_reserve_exact(bytes as usize);
             }
             Op::Realloc { bytes, .. } => slot.shrink_to(bytes as usize),
             Op::Free { .. } => *slot = Vec::new(),

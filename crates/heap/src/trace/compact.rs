@@ -8,7 +8,8 @@
 
 use super::{Live, Malformed, Op, Trace, Weight};
 
-pub(super) const MAGIC: &[u8] = b"pagewalk heap trace 1\n";
+pub(super) const MAGIC: &[u8] = b"pagewalk heap trace ";
+const VERSION: &[u8] = b"1\n";
 const WEIGHTS: [Weight; 4] = [Weight::None, Weight::Both, Weight::Utilisation, Weight::Throughput];
 
 struct Reader<'a> {
@@ -50,16 +51,21 @@ impl Reader<'_> {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Malformed> {
-    let mut reader = Reader { bytes, at: MAGIC.len() };
+    if !bytes[MAGIC.len()..].starts_with(VERSION) {
+        return Err(Malformed {
+            place: format!("byte {}", MAGIC.len()),
+            reason: "a trace of another version than 1".into(),
+        });
+    }
+    let mut reader = Reader { bytes, at: MAGIC.len() + VERSION.len() };
     read(&mut reader).map_err(|reason| Malformed { place: format!("byte {}", reader.at), reason })
 }
 
 fn read(reader: &mut Reader) -> Result<Trace, String> {
-    let ids = u32::try_from(reader.number()?).ok().filter(|&ids| ids < 1 << 30).ok_or("more than 2^30 blocks")?;
+    let mut live = Live::none_of(reader.number()?, reader.bytes.len())?;
     let count = reader.number()?;
     let weight = *WEIGHTS.get(reader.number()? as usize).ok_or("a weight is 0 to 3")?;
-    let mut trace = Trace { ids, weight, ..Trace::default() };
-    let mut live = Live(vec![false; ids as usize]);
+    let mut trace = Trace { ids: live.0.len() as u32, weight, ..Trace::default() };
     let mut last = 0;
     for _ in 0..count {
         let op = reader.operation(last)?;
@@ -71,7 +77,7 @@ fn read(reader: &mut Reader) -> Result<Trace, String> {
 }
 
 pub(super) fn write(trace: &Trace) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = [MAGIC, VERSION].concat();
     let weight = WEIGHTS.iter().position(|&weight| weight == trace.weight).expect("all weights are listed");
     [u64::from(trace.ids), trace.ops.len() as u64, weight as u64]
         .into_iter()
@@ -111,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(sizes in prop::collection::vec((0_u8..3, any::<u64>(), 0_u32..63), 0..50)) {
+        fn what_is_written_is_read(sizes in prop::collection::vec((0_u8..3, 0..=super::super::MOST_BYTES, 0_u32..48), 0..50)) {
             let mut ops = Vec::new();
             for (id, &(kind, bytes, power)) in (0..).zip(&sizes) {
                 ops.push(match kind {

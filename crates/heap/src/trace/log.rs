@@ -112,6 +112,11 @@ impl Recorded {
         match (id, at, bytes) {
             (Some(id), 0, 0) => self.release(id),
             (Some(id), 0, _) => drop(self.blocks.insert(old, id)),
+            // An allocator that answers a size of 0 with a block.
+            (Some(id), _, 0) => {
+                self.release(id);
+                self.allocate(at, |id| Op::Malloc { id, bytes });
+            }
             (Some(id), ..) => {
                 self.forget(at);
                 self.blocks.insert(at, id);

@@ -58,7 +58,21 @@ impl Op {
             | Self::Free { id } => id,
         }
     }
+
+    /// The size that it asks for; 0 for a free.
+    fn bytes(&self) -> u64 {
+        match *self {
+            Self::Malloc { bytes, .. } | Self::Calloc { bytes, .. } => bytes,
+            Self::Aligned { bytes, .. } | Self::Realloc { bytes, .. } => bytes,
+            Self::Free { .. } => 0,
+        }
+    }
 }
+
+/// No address space has room for more, so a larger size or alignment is a mistake in the trace.
+const MOST_BYTES: u64 = 1 << 47;
+/// So many blocks may be announced by a trace of any length.
+const FEW_BLOCKS: u64 = 1 << 20;
 
 /// Which scores of the lab's performance index a trace counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -127,21 +141,17 @@ impl Trace {
     /// The largest sum of payloads at any time, and the number of the operation after which it is first reached.
     pub fn peak_payload(&self) -> (u64, usize) {
         let mut sizes = vec![0; self.ids as usize];
-        let (mut now, mut peak, mut peak_at) = (0_u64, 0, 0);
+        let (mut now, mut peak, mut peak_at) = (0_u128, 0, 0);
         for (step, op) in self.ops.iter().enumerate() {
             let size: &mut u64 = &mut sizes[op.id() as usize];
-            now -= *size;
-            *size = match *op {
-                Op::Malloc { bytes, .. } | Op::Calloc { bytes, .. } => bytes,
-                Op::Aligned { bytes, .. } | Op::Realloc { bytes, .. } => bytes,
-                Op::Free { .. } => 0,
-            };
-            now += *size;
+            now -= u128::from(*size);
+            *size = op.bytes();
+            now += u128::from(*size);
             if now > peak {
                 (peak, peak_at) = (now, step + 1);
             }
         }
-        (peak, peak_at)
+        (u64::try_from(peak).unwrap_or(u64::MAX), peak_at)
     }
 }
 
@@ -149,9 +159,21 @@ impl Trace {
 struct Live(Vec<bool>);
 
 impl Live {
+    /// None of the blocks that a trace of `trace_bytes` bytes announces. Each that is used has an operation, of a byte at
+    /// least, so many more are a mistake, and would cost memory.
+    fn none_of(ids: u64, trace_bytes: usize) -> Result<Self, String> {
+        match u32::try_from(ids) {
+            Ok(count) if ids <= FEW_BLOCKS.max(trace_bytes as u64) => Ok(Self(vec![false; count as usize])),
+            _ => Err(format!("{ids} blocks, and the trace is too short for so many")),
+        }
+    }
+
     /// Why the operation makes no sense, if so.
     fn step(&mut self, op: &Op) -> Result<(), String> {
         let id = op.id();
+        if op.bytes() > MOST_BYTES {
+            return Err(format!("{} bytes, more than an address space has", op.bytes()));
+        }
         let count = self.0.len();
         let live =
             self.0.get_mut(id as usize).ok_or_else(|| format!("block {id}, but the header says {count} blocks"))?;
@@ -161,10 +183,14 @@ impl Live {
                 *live = false;
                 Ok(())
             }
+            (Op::Realloc { bytes: 0, .. }, true) => Err("a realloc to 0 bytes, which is a free".into()),
             (Op::Realloc { .. }, true) => Ok(()),
             (_, true) => Err(format!("block {id} is allocated already")),
             (Op::Aligned { alignment, .. }, false) if !alignment.is_power_of_two() => {
                 Err(format!("alignment {alignment} is not a power of two"))
+            }
+            (Op::Aligned { alignment, .. }, false) if *alignment > MOST_BYTES => {
+                Err(format!("alignment {alignment}, more than an address space has"))
             }
             (_, false) => {
                 *live = true;

@@ -20,33 +20,36 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Malformed> {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         malformed(line, "neither text nor a compact trace")
     })?;
+    // Editors put this mark before text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let all = text.lines().count();
     let mut lines = text.lines().enumerate().map(|(line, text)| (line + 1, text.trim()));
     let mut lines = lines.by_ref().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
-    let (first, ids, count, last) =
-        (header(&mut lines)?, header(&mut lines)?, header(&mut lines)?, header(&mut lines)?);
-    let ids = u32::try_from(ids).ok().filter(|&ids| ids < 1 << 30);
-    let ids = ids.ok_or_else(|| malformed(2, "more than 2^30 blocks"))?;
+    let mut header = || header(lines.next(), all);
+    let ((_, first), (ids_line, ids), (_, count), (_, last)) = (header()?, header()?, header()?, header()?);
+    let mut live = Live::none_of(ids, bytes.len()).map_err(|reason| malformed(ids_line, &reason))?;
     let weight = weight(if first < 4 { first } else { last });
-    let mut trace = Trace { ids, weight, ..Trace::default() };
-    let mut live = Live(vec![false; ids as usize]);
-    let (mut seen, mut end) = (0, 4);
+    let mut trace = Trace { ids: live.0.len() as u32, weight, ..Trace::default() };
+    let mut seen = 0;
     for (line, text) in lines {
-        (seen, end) = (seen + 1, line);
+        seen += 1;
         if let Some(op) = operation(text, &live).map_err(|reason| malformed(line, &reason))? {
             live.step(&op).map_err(|reason| malformed(line, &reason))?;
             trace.ops.push(op);
         }
     }
     if seen != count {
-        return Err(malformed(end, &format!("the header says {count} operations, and there are {seen}")));
+        return Err(malformed(all, &format!("the header says {count} operations, and there are {seen}")));
     }
     Ok(trace)
 }
 
-fn header<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<u64, Malformed> {
-    let (line, text) = lines.next().ok_or_else(|| malformed(1, "a header has four numbers, one a line"))?;
+/// The line that a number of the header is in, and the number.
+fn header(line: Option<(usize, &str)>, end: usize) -> Result<(usize, u64), Malformed> {
+    let (line, text) = line.ok_or_else(|| malformed(end.max(1), "a header has four numbers, one a line"))?;
     let number = text.split_whitespace().next().unwrap_or("");
-    number.parse().map_err(|_| malformed(line, &format!("\"{text}\" is not a number of the header")))
+    let number = number.parse().map_err(|_| malformed(line, &format!("{text:?} is not a number of the header")))?;
+    Ok((line, number))
 }
 
 /// One line; `None` is `free(NULL)`.
@@ -57,10 +60,10 @@ fn operation(text: &str, live: &Live) -> Result<Option<Op>, String> {
     if (kind, block) == ("f", "-1") {
         return Ok(None);
     }
-    let id = block.parse().map_err(|_| format!("\"{block}\" is not the number of a block"))?;
+    let id = block.parse().map_err(|_| format!("{block:?} is not the number of a block"))?;
     let mut size = || {
         let word = words.next().ok_or("an allocation needs a size")?;
-        word.parse().map_err(|_| format!("\"{word}\" is not a size"))
+        word.parse().map_err(|_| format!("{word:?} is not a size"))
     };
     let op = match kind {
         "a" => Op::Malloc { id, bytes: size()? },
@@ -74,10 +77,10 @@ fn operation(text: &str, live: &Live) -> Result<Option<Op>, String> {
             }
         }
         "f" => Op::Free { id },
-        _ => return Err(format!("\"{kind}\" is none of a, r and f")),
+        _ => return Err(format!("{kind:?} is none of a, r and f")),
     };
     match words.next() {
-        Some(extra) => Err(format!("\"{extra}\" is too much")),
+        Some(extra) => Err(format!("{extra:?} is too much")),
         None => Ok(Some(op)),
     }
 }
@@ -125,7 +128,7 @@ mod tests {
     fn both_header_forms_are_one_trace() {
         let ops = "a 0 512\na 1 128\nr 0 640\nf 1\nf -1\nf 0\n";
         let old = parse(format!("20000\n2\n6\n1\n{ops}").as_bytes()).expect("the old form");
-        let new = parse(format!("1\n2\n6\n0\n{ops}").as_bytes()).expect("the new form");
+        let new = parse(format!("\u{feff}1\r\n2\n6\n0\n{ops}").as_bytes()).expect("the new form");
         assert_eq!(old, new);
         assert_eq!((old.ops.len(), old.weight, old.peak_payload()), (5, Weight::Both, (768, 3)));
         assert_eq!(parse(write(&old).as_bytes()), Ok(old));
@@ -138,7 +141,11 @@ mod tests {
             "9\n1\n1\nx\n",
             "9\n1\n1\n1\nq 0 1\n",
             "9\n1\n1\n1\na 1 1\n",
+            "9\n1\n",
             "9\n1\n1\n1\nf 0\n",
+            "9\n3000000000\n1\n1\na 0 1\n",
+            "9\n1\n1\n1\na 0 140737488355329\n",
+            "9\n1\n1\n1\na 0 \0\u{1b}[2J\n",
             "9\n1\n1\n1\na 0\n",
         ];
         let more =

@@ -1,0 +1,8 @@
+//! Frees of pointers that were never given out.
+#![no_main]
+#![allow(dead_code, reason = "each target uses a part of the module")]
+
+#[path = "../../crates/heap/tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::frees(bytes));

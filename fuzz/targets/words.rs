@@ -1,0 +1,8 @@
+//! A program on the collector whose words look like pointers.
+#![no_main]
+#![allow(dead_code, reason = "each target uses a part of the module")]
+
+#[path = "../../crates/heap/tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::words(bytes));
