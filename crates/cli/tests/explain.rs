@@ -151,6 +151,28 @@ fn addresses_as_a_table_carry_the_state_along() {
 }
 
 #[test]
+fn the_picture_shows_every_step_of_the_text() {
+    let picture = stdout(&["explain", "small", "w:0x3d4=0x7f", "0x1c0", "--format", "svg"]);
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    for title in titles(&["explain", "small", "w:0x3d4=0x7f", "0x1c0"]) {
+        assert!(picture.contains(&format!(">{title}</text>")), "{title}");
+    }
+}
+
+#[test]
+fn the_presets_are_listed_for_people_and_for_programs() {
+    let text = stdout(&["explain", "--list"]);
+    let list: serde_json::Value =
+        serde_json::from_str(&stdout(&["explain", "--list", "--format", "json"])).expect("JSON");
+    let names: Vec<&str> =
+        list["presets"].as_array().expect("a list").iter().filter_map(|preset| preset["name"].as_str()).collect();
+    assert_eq!(names, text.lines().filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>());
+    for wanted in ["small", "i7", "two-level", "levels:K", "zen4", "golden-cove", "skylake", "book-100", "dram-cache"] {
+        assert!(names.contains(&wanted), "{wanted}");
+    }
+}
+
+#[test]
 fn large_and_small_pages_share_a_tlb() {
     let text = stdout(&["explain", "zen4"]);
     assert!(text.contains("2 of 72 ways filled"), "{text}");
@@ -208,6 +230,7 @@ fn a_wrong_machine_file_is_told_where() {
     let line = good.lines().position(|line| line == "ways = 4").expect("the TLB has ways") + 1;
     assert!(told.contains(&format!("m.toml:{line}:1: unknown field `wayz`, expected one of `level`")), "{told}");
     for (value, nonsense, expected) in [
+        ("ways = 4", "ways = -4", "invalid value: integer `-4`, expected a whole number from 0 up"),
         ("ways = 4", "ways = 5", "tlbs.ways: expected a divisor of 16"),
         ("entries = 16", "entries = 99999999999999", "tlbs.entries: expected 1 to"),
         ("page-bytes = 64", "page-bytes = 63", "geometry.page-bytes: expected a power of two"),

@@ -36,13 +36,14 @@ pub fn source(name: &str) -> Result<Source, Complaint> {
     })
 }
 
-/// The table of `--list`.
-pub fn list() -> Result<String, Complaint> {
-    let mut lines = String::new();
-    for (name, _) in ALL {
-        lines.push_str(&format!("{name:15} {}\n", source(name)?.file()?.summary));
-    }
-    Ok(format!("{lines}{LEVELS:15} {LEVELS_SUMMARY}\n"))
+/// Every preset's name and what it shows, in the order of `--list`.
+///
+/// # Errors
+/// None, unless a preset's file is wrong.
+pub fn summaries() -> Result<Vec<(&'static str, String)>, Complaint> {
+    let summary = |&(name, _): &(&'static str, &str)| Ok((name, source(name)?.file()?.summary));
+    let levels = Ok((LEVELS, LEVELS_SUMMARY.to_string()));
+    ALL.iter().map(summary).chain([levels]).collect()
 }
 
 fn levels(name: &str, count: &str) -> Result<String, Complaint> {

@@ -23,8 +23,9 @@ pub fn story(story: &Story) -> String {
         canvas.text(MARGIN, &story.source, "line");
         canvas.y += LINE;
     }
-    for step in &story.steps {
-        canvas.y += LINE / 2;
+    for (place, step) in story.steps.iter().enumerate() {
+        // Steps are numbered anew with each access.
+        canvas.y += if place > 0 && step.number == 1 { 2 * LINE } else { LINE / 2 };
         canvas.text(MARGIN, &format!("{}. {}", step.number, step.title), "step");
         canvas.y += LINE;
         for block in &step.blocks {

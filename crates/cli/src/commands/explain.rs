@@ -98,13 +98,27 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("--step shows text: it goes with no other --format"));
     }
     if options.list {
-        print(&presets::list()?)
+        list(options.format)
     } else if options.schema {
         print(&json(&explain::schema()))
     } else if options.replacement.refs.is_some() || options.replacement.refs_file.is_some() {
         replay(options)
     } else {
         explain_machine(options)
+    }
+}
+
+fn list(format: Format) -> Result<ExitCode, Failure> {
+    let presets = presets::summaries()?;
+    match format {
+        Format::Text => {
+            print(&presets.iter().map(|(name, summary)| format!("{name:15} {summary}\n")).collect::<String>())
+        }
+        Format::Json => {
+            let objects = presets.iter().map(|(name, summary)| serde_json::json!({ "name": name, "summary": summary }));
+            print(&json(&versioned("presets", objects.collect())))
+        }
+        Format::Csv | Format::Svg => Err(Failure::usage("--list comes as text or json")),
     }
 }
 

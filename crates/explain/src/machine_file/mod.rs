@@ -302,7 +302,8 @@ impl Source {
     pub fn file(&self) -> Result<MachineFile, Complaint> {
         toml::from_str(&self.text).map_err(|error| {
             let message = error.message().lines().collect::<Vec<_>>().join(" ");
-            located(&self.text, &self.file, error.span().map_or(0, |span| span.start), &message)
+            let at = error.span().map_or(0, |span| span.start);
+            located(&self.text, &self.file, at, &in_plain_words(&message))
         })
     }
 
@@ -318,4 +319,14 @@ impl Source {
     pub(crate) fn complain(&self, wrong: &Wrong) -> Complaint {
         wrong.in_text(&self.text, &self.file)
     }
+}
+
+/// Says what the parser expected without the names of this program's types.
+fn in_plain_words(message: &str) -> String {
+    if message.starts_with("wanted exactly 1 element") {
+        return "expected one story".into();
+    }
+    ["usize", "u64", "u32", "u8"].iter().fold(message.to_string(), |message, kind| {
+        message.replace(&format!("expected {kind}"), "expected a whole number from 0 up")
+    })
 }
