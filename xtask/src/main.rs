@@ -5,6 +5,7 @@ mod bench;
 mod bless;
 mod checkers;
 mod corpus;
+mod fuzz_calls;
 mod portable;
 mod results;
 mod shell;
@@ -30,6 +31,8 @@ enum Command {
     Lockstep(checkers::Options),
     /// Compare single instructions and short sequences with the host's CPU; unbounded without --seconds.
     Fuzz(checkers::Options),
+    /// Make random system calls with hostile arguments in guests until pagewalk breaks, or for --seconds.
+    FuzzCalls(fuzz_calls::Options),
     /// Measure against native, qemu-x86_64 and valgrind, and write the section of bench/RESULTS.md.
     Bench(bench::Options),
     /// Check that the binary builds for platforms where it cannot run programs; rustup provides their libraries.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Lockstep(options) => checkers::run("lockstep", &options),
         Command::Fuzz(options) => checkers::run("fuzz", &options),
+        Command::FuzzCalls(options) => fuzz_calls::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Portable => portable::run(),
         Command::Corpus(options) => corpus::run(&options),

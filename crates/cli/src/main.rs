@@ -4,6 +4,8 @@
 //! What runs programs exists on x86-64 Linux only (`cfg(runs_programs)`, set by the build script); the rest builds anywhere.
 #![forbid(unsafe_code)]
 
+#[cfg(runs_programs)]
+mod bugs;
 mod commands;
 #[cfg(runs_programs)]
 mod control;
@@ -34,6 +36,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(runs_programs)]
+    bugs::tell_on_stderr();
     match Cli::try_parse() {
         Ok(cli) => match run(cli.command) {
             Ok(status) => status,

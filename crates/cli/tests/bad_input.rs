@@ -72,6 +72,25 @@ fn a_damaged_program_is_126() {
     );
 }
 
+/// Segments that share pages are laid one over the other, as on Linux: the program cannot start, and nothing else happens.
+#[test]
+fn segments_that_overlap_hurt_only_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = fs::read(compile("segv", directory.path())).unwrap();
+    let word = |at: usize| u64::from_le_bytes(whole[at..at + 8].try_into().unwrap());
+    let headers: Vec<usize> = (0..usize::from(whole[56])).map(|index| word(32) as usize + index * 56).collect();
+    let loads: Vec<usize> = headers.into_iter().filter(|at| whole[*at] == 1 && whole[*at + 1] == 0).collect();
+    for (moved, onto) in [(1, 0), (2, 1), (3, 2)] {
+        let mut bytes = whole.clone();
+        let at = word(loads[onto] + 16) + (word(loads[moved] + 8) & 0xfff);
+        bytes[loads[moved] + 16..loads[moved] + 24].copy_from_slice(&at.to_le_bytes());
+        let path = file(directory.path(), "overlap", &bytes);
+        let output = pagewalk(&[]).arg(path).output().unwrap();
+        assert!(!output.status.success());
+        assert!(!stderr(&output).contains("bug:") && !stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn absurd_options_are_125() {
     refused(&["--ram", "1K", "true"], 125, "a machine has 4 MiB to ");

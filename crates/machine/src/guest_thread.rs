@@ -46,6 +46,7 @@ impl GuestThread {
 
     /// Runs it to its end.
     pub fn run(mut self) {
+        let _end = EndWithPanic;
         self.shared.token.take(self.tid.get());
         self.note_areas();
         let mut outcome = Outcome::Done;
@@ -75,7 +76,11 @@ impl GuestThread {
                 Some(self.resume())
             }
             Outcome::Spawn(spawn) => {
-                self.spawn(spawn);
+                let child = spawn.tid;
+                if self.spawn(spawn).is_err() {
+                    let registers = &mut self.sleeper.registers();
+                    self.shared.with_kernel(|kernel| kernel.undo_spawn(self.tid, child, registers));
+                }
                 Some(self.resume())
             }
             Outcome::Dying(dying) => {
@@ -203,7 +208,7 @@ impl GuestThread {
 
     /// Starts the host thread of a new guest thread. The parent is held still until the child stands in the descriptor
     /// table that it shall have, as fork(2) has it.
-    fn spawn(&mut self, spawn: Spawn) {
+    fn spawn(&mut self, spawn: Spawn) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let (own, new) = shared.with_kernel(|kernel| (kernel.tables(self.tid), kernel.tables(spawn.tid)));
         if own.id() != new.id() {
@@ -216,18 +221,16 @@ impl GuestThread {
                 Files::Copied => host::guest_thread::own_files(),
                 Files::Shared => Ok(()),
             };
-            let thread = GuestThread::new(&shared, spawn.tid, *spawn.registers);
-            let is_alone = files.is_ok();
+            let thread = files.map(|()| GuestThread::new(&shared, spawn.tid, *spawn.registers));
+            let (begins, thread) = thread.map_or_else(|error| (Err(error), None), |thread| (Ok(()), Some(thread)));
             // The parent waits for exactly this message.
-            ready.send(files).expect("the parent waits");
-            if is_alone {
+            ready.send(begins).expect("the parent waits");
+            if let Some(thread) = thread {
                 thread.run();
             }
-        });
-        let thread = thread.expect("the host has another thread");
-        let files: io::Result<()> = is_ready.recv().expect("a new thread says that it is ready");
-        files.expect("the host copies a descriptor table");
+        })?;
         self.shared.tasks.keep(thread);
+        is_ready.recv().expect("a new thread says whether it begins")
     }
 
     /// If the first process was stopped, pagewalk stops too, so that the shell gets its terminal back. The shell then
@@ -275,6 +278,20 @@ impl GuestThread {
             for change in changes {
                 self.shared.voice.event(self.pid, self.tid.get(), What::Area(change));
             }
+        }
+    }
+}
+
+/// The exit status of a machine that broke: that of pagewalk's own errors.
+const BROKEN: i32 = 125;
+
+/// Ends the whole process when a guest thread panics: it holds the run token, and nothing else would ever run.
+struct EndWithPanic;
+
+impl Drop for EndWithPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::exit(BROKEN);
         }
     }
 }

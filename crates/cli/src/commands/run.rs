@@ -11,6 +11,7 @@ pub use options::FormatOption;
 use crate::control::socket::OwnSocket;
 use crate::failure::Failure;
 use clap::Args;
+use host::TerminalModes;
 use machine::{
     CannotRun, Control, Ended, EventLog, ExitStatus, Format, Kinds, LoadError, Machine, Maps, NotFound, OuterSignals,
     Program, Warnings, Watch,
@@ -66,11 +67,16 @@ impl Run {
         let machine =
             Machine::new(config).map_err(|error| Failure::usage(format!("no machine can be built: {error}")))?;
         let socket = self.control_socket();
+        let modes = TerminalModes::of_stdin();
         let mut reports = None;
         let begun = |control| reports = self.serve(control, socket.as_ref(), interval);
         let ended = machine.run_controlled(&program, watch, begun).map_err(|error| cannot_run(&program, &error))?;
         if let Some(socket) = socket {
             socket.remove();
+        }
+        if let (Some(modes), Some(ExitStatus::Killed { .. })) = (modes, ended.report.exit) {
+            // A program that was killed had no chance to. Without a terminal there is nothing to put back.
+            let _ = modes.put_back();
         }
         if let Some(reports) = reports {
             // A panic of the thread has been printed already; the last report follows.

@@ -27,6 +27,7 @@ mod sockets;
 mod tests;
 mod threads;
 mod time;
+mod unborn;
 mod vectors;
 mod wait;
 

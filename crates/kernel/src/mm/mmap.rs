@@ -204,11 +204,8 @@ impl Space {
         if all.saturating_add(bytes) > self.limits.address_space {
             return Err(Errno::ENOMEM);
         }
-        if area.is_data() {
-            let data = self.data_bytes() - replaced(Area::is_data);
-            if data.saturating_add(bytes) > self.limits.data {
-                return Err(Errno::ENOMEM);
-            }
+        if area.is_data() && !self.may_have_more_data(bytes.saturating_sub(replaced(Area::is_data))) {
+            return Err(Errno::ENOMEM);
         }
         store.may_commit(area)
     }

@@ -57,7 +57,7 @@ impl Space {
                 return Err(Errno::EACCES);
             }
             let is_data_now = is_data(perms, area.backing.is_shared(), area.traits);
-            if is_data_now && !area.is_data() && self.data_bytes() + piece.byte_count() > self.limits.data {
+            if is_data_now && !area.is_data() && !self.may_have_more_data(piece.byte_count()) {
                 return Err(Errno::ENOMEM);
             }
             let charged = Area { pages: piece, perms, ..area.clone() };

@@ -151,7 +151,7 @@ impl Space {
             return Err(Errno::EAGAIN);
         }
         let is_over = self.mapped_bytes().saturating_add(added) > self.limits.address_space
-            || area.is_data() && self.data_bytes().saturating_add(added) > self.limits.data;
+            || area.is_data() && !self.may_have_more_data(added);
         if is_over { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 

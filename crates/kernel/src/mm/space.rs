@@ -128,9 +128,11 @@ impl Space {
         self.areas.pages() * PAGE_BYTES
     }
 
-    /// Bytes of the areas that [`RLIMIT_DATA`](Limits::data) counts.
-    pub fn data_bytes(&self) -> u64 {
-        self.areas.iter().filter(|area| area.is_data()).map(|area| area.pages.byte_count()).sum()
+    /// Whether so many more bytes of data are within [`RLIMIT_DATA`](Limits::data). All areas are only counted where
+    /// there is a limit: programs have tens of thousands.
+    pub fn may_have_more_data(&self, bytes: u64) -> bool {
+        let data = || self.areas.iter().filter(|area| area.is_data()).map(|area| area.pages.byte_count()).sum::<u64>();
+        self.limits.data == u64::MAX || data().saturating_add(bytes) <= self.limits.data
     }
 
     /// Bytes of the areas that are locked.

@@ -1,0 +1,109 @@
+//! Programs that take all there is, calls with hostile arguments, and the sudden death of pagewalk itself.
+
+mod common;
+
+use common::{compile, pagewalk, stderr, stdout};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs `tests/programs/bombs.c` on a machine with so much RAM; pagewalk must have nothing to say of itself.
+fn bomb(ram: &str, kind: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("bombs", directory.path());
+    let output = pagewalk(&["--ram", ram]).arg(program).arg(kind).output().unwrap();
+    assert_is_well(&output);
+    output
+}
+
+fn assert_is_well(output: &Output) {
+    let said = stderr(output);
+    assert!(!said.contains("pagewalk: bug:") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_fork_bomb_ends_when_its_group_is_killed() {
+    let output = bomb("16M", "forks");
+    assert_eq!(stdout(&output), "all of them are gone\n", "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn threads_are_refused_when_there_is_no_room() {
+    let output = bomb("512M", "threads");
+    assert!(stdout(&output).starts_with("more than a hundred: 1, then: "), "{}", stdout(&output));
+}
+
+#[test]
+fn who_takes_all_memory_is_told_or_killed() {
+    let output = bomb("32M", "memory");
+    let told = stdout(&output);
+    assert_eq!(told.lines().count(), 3, "{told}{}", stderr(&output));
+    assert!(told.lines().all(|line| line.ends_with(": killed") || line.ends_with(": told")), "{told}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn descriptors_run_out_as_on_linux() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("bombs", directory.path());
+    let native = Command::new(&program).arg("descriptors").output().unwrap();
+    assert_eq!(stdout(&bomb("64M", "descriptors")), stdout(&native));
+}
+
+#[test]
+fn areas_run_out_as_on_linux() {
+    let output = bomb("512M", "maps");
+    assert_eq!(stdout(&output), "Cannot allocate memory after more than 60000: 1\n");
+}
+
+/// Whoever was told that a write is done finds it done, whatever happens to pagewalk.
+#[test]
+fn a_killed_pagewalk_loses_no_answered_write_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("answered_writes", directory.path());
+    let file = directory.path().join("lines");
+    for lines in [1, 50, 400, 1000] {
+        let temporary = directory.path().join(format!("tmp {lines}"));
+        fs::create_dir(&temporary).unwrap();
+        let mut command = pagewalk(&["--quiet"]);
+        command.env("TMPDIR", &temporary).env("XDG_RUNTIME_DIR", directory.path()).arg(&program).arg(&file);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+        for _ in 0..lines {
+            told.next().unwrap().unwrap();
+        }
+        child.kill().unwrap();
+        // What was still on its way to us was answered too.
+        let last = told.map_while(Result::ok).filter(|line| !line.is_empty()).last();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        let count: usize = last.map_or(lines, |line| line.parse().unwrap_or(lines));
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.lines().count() >= count, "{} lines of {count}", text.lines().count());
+        assert!((1..=count).zip(text.lines()).all(|(number, line)| line == format!("line {number}")));
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+        assert!(!is_alive(child.id()), "every guest is a thread of pagewalk, and none is left");
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[test]
+fn calls_with_hostile_arguments_do_not_hurt_pagewalk() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("call_fuzz", directory.path());
+    let scratch = directory.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let run = format!("exec {} run --ram 256M", env!("CARGO_BIN_EXE_pagewalk"));
+    // A file that is allocated shall not fill the disk: 512-byte blocks.
+    let script = format!("ulimit -f 20000; {run} {} {} 1 16 250", program.display(), scratch.display());
+    let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap();
+    assert_is_well(&output);
+    let last_calls = || fs::read_to_string(directory.path().join("scratch.log")).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(0), "{}\n{}", stderr(&output), last_calls());
+    assert!(stdout(&output).starts_with("16 children: "), "{}", stdout(&output));
+}
