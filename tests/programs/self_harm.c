@@ -19,7 +19,7 @@ static void forbids_its_code(void) { mprotect(page_of((void *)forbids_its_code),
 static void unmaps_its_stack(void)
 {
     char here;
-    munmap((char *)page_of(&here) - 16 * PAGE, 64 * PAGE);
+    munmap((char *)page_of(&here) - 16 * PAGE, 17 * PAGE);
 }
 static void overwrites_its_code(void)
 {
@@ -28,12 +28,17 @@ static void overwrites_its_code(void)
         ((volatile unsigned char *)page_of((void *)overwrites_its_code))[i] = 0x0f;
 }
 static void loses_its_stack_pointer(void) { __asm__ volatile("movq $16, %rsp\n\tpushq %rax"); }
-static void recurses_for_ever(void)
+static volatile int deeper = 1;
+static int recurses(volatile char *above)
 {
     volatile char room[1000];
-    room[0] = 1;
-    recurses_for_ever();
-    room[1] = 1;
+    room[0] = *above;
+    return deeper ? recurses(room) + room[0] : 0;
+}
+static void recurses_for_ever(void)
+{
+    char top = 1;
+    recurses(&top);
 }
 static void jumps_into_the_kernel(void) { ((void (*)(void))0xffffffff81000000UL)(); }
 static void executes_data(void)

@@ -107,3 +107,19 @@ fn calls_with_hostile_arguments_do_not_hurt_pagewalk() {
     assert_eq!(output.status.code(), Some(0), "{}\n{}", stderr(&output), last_calls());
     assert!(stdout(&output).starts_with("16 children: "), "{}", stdout(&output));
 }
+
+/// clone(2) takes any number for the signal of the end; one that is no signal once stopped the machine.
+#[test]
+fn a_child_may_end_with_a_signal_that_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("child.c");
+    let text = "#include <sys/syscall.h>\n#include <sys/wait.h>\n#include <unistd.h>\n\
+                int main(void) {\n  int status = -1;\n  long pid = syscall(SYS_clone, 200, 0, 0, 0, 0);\n\
+                if (pid == 0) _exit(3);\n  return waitpid(pid, &status, __WALL) == pid ? WEXITSTATUS(status) : 1; }\n";
+    fs::write(&source, text).unwrap();
+    let program = directory.path().join("child");
+    assert!(Command::new("cc").arg("-o").arg(&program).arg(&source).status().unwrap().success());
+    let output = pagewalk(&["--quiet"]).arg(&program).output().unwrap();
+    assert_is_well(&output);
+    assert_eq!(output.status.code(), Some(3));
+}

@@ -358,7 +358,7 @@ impl Kernel {
         let action = process.actions[libc::SIGCHLD as usize];
         let is_unwanted = action.handler == crate::signal::SIG_IGN || action.flags & libc::SA_NOCLDWAIT as u64 != 0;
         // clone takes any number; one that is no signal tells nobody anything, as in Linux.
-        if (1..=LAST_SIGNAL).contains(&exit_signal) {
+        if (1..=crate::signal::MAX).contains(&exit_signal) {
             self.send_to_process(Pid(parent), child_info(pid, exit_signal, status));
         }
         if exit_signal == libc::SIGCHLD && is_unwanted {
