@@ -40,6 +40,9 @@ pub struct Options {
     dry_run: bool,
 }
 
+/// How often the seconds of a case a tortured machine may take.
+const TORTURED_PATIENCE: u64 = 5;
+
 /// A case, and what became of it.
 type Judged = (Case, Verdict);
 
@@ -82,7 +85,9 @@ impl Options {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
         let timer = self.signals.map(|restart| Ok::<_, String>((timer_library(&folder)?, restart))).transpose()?;
         let pagewalk = shell::root().join("target/release/pagewalk");
-        Ok(Runner { pagewalk, options: self.machine(), folder, timer })
+        let is_tortured = self.chaos.is_some() || self.verify_code;
+        let patience = if is_tortured { TORTURED_PATIENCE } else { 1 };
+        Ok(Runner { pagewalk, options: self.machine(), folder, patience, timer })
     }
 
     /// The options of `pagewalk run`.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 fn runner(folder: &Path) -> Runner {
     let pagewalk = PathBuf::from(env!("CARGO_BIN_EXE_pagewalk"));
-    Runner { pagewalk, options: Vec::new(), folder: folder.to_path_buf(), timer: None }
+    Runner { pagewalk, options: Vec::new(), folder: folder.to_path_buf(), patience: 1, timer: None }
 }
 
 /// Runs the quick cases whose name begins so. Cases whose programs are not installed are named and left out.

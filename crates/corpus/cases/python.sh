@@ -170,6 +170,7 @@ open("page", "w").write("x" * 50000); h = http.server.ThreadingHTTPServer(("127.
 END
 #% case: pty
 #% needs: python3
+#% timeout: 20
 python3 - <<'END'
 import pty, os, tty, termios, select, sys
 pid, fd = pty.fork()

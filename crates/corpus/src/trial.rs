@@ -20,6 +20,8 @@ pub struct Runner {
     pub options: Vec<String>,
     /// Where a case's runs leave their output and files.
     pub folder: PathBuf,
+    /// How often the seconds of a case pagewalk may take: a tortured machine is slow.
+    pub patience: u64,
     /// A library that sets a timer signal in every process, and whether its handler asks for restarts.
     pub timer: Option<(PathBuf, Restart)>,
 }
@@ -85,7 +87,7 @@ impl Runner {
         let status = command.status()?;
         let status = status.code().or_else(|| Some(128 + status.signal()?));
         let time = start.elapsed();
-        let late = time.as_secs() >= case.seconds && status == Some(KILLED);
+        let late = time.as_secs() >= self.seconds(case, side) && status == Some(KILLED);
         let files = files::tree(&work)?;
         let kept = folder.join(format!("{name}.files"));
         remove(&kept)?;
@@ -94,9 +96,16 @@ impl Runner {
         Ok(Trial { status, stdout: fs::read(stdout)?, stderr: fs::read(stderr)?, files, time })
     }
 
+    fn seconds(&self, case: &Case, side: Side) -> u64 {
+        match side {
+            Side::Native => case.seconds,
+            Side::Guest => case.seconds * self.patience,
+        }
+    }
+
     fn command(&self, case: &Case, side: Side, script: &Path) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", &case.seconds.to_string()]);
+        command.args(["--signal=KILL", &self.seconds(case, side).to_string()]);
         if side == Side::Guest {
             command.arg(&self.pagewalk).args(["run", "--quiet"]).args(&self.options);
         }

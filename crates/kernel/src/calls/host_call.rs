@@ -221,10 +221,12 @@ impl Kernel {
         if errno == Errno::EFBIG && self.soft_limit(tid, libc::RLIMIT_FSIZE as usize) != libc::RLIM_INFINITY {
             self.send_to_task(tid, SigInfo::kernel(libc::SIGXFSZ));
         }
-        if errno != Errno::EINTR {
-            return errno;
+        match nr {
+            _ if errno != Errno::EINTR => errno,
+            // It waits for nothing but the disk: the signal may as well have come before it. cat(1) gives up otherwise.
+            libc::SYS_copy_file_range => ERESTARTNOINTR,
+            _ => ERESTARTSYS,
         }
-        ERESTARTSYS
     }
 
     /// Copies buffers to the guest.
