@@ -81,7 +81,8 @@ fn is_fine(verdict: &Verdict) -> bool {
 
 impl Options {
     fn runner(&self) -> Result<Runner> {
-        let folder = shell::root().join("target/corpus");
+        // Of its own for each machine, so that two can be tried at once.
+        let folder = shell::root().join("target/corpus").join(self.command().replace(' ', "-"));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
         let timer = self.signals.map(|restart| Ok::<_, String>((timer_library(&folder)?, restart))).transpose()?;
         let pagewalk = shell::root().join("target/release/pagewalk");

@@ -75,8 +75,8 @@ fn with_verified_code() {
 
 #[test]
 fn under_a_timer_signal() {
-    for restart in [Restart::On, Restart::Off] {
-        in_new_folder("shell/here-documents", |runner| {
+    for (case, restart) in [("shell/here-documents", Restart::On), ("python/threads", Restart::Off)] {
+        in_new_folder(case, |runner| {
             runner.timer = Some((timer_library(&runner.folder), restart));
         });
     }
