@@ -4,14 +4,14 @@
 #% quick
 #% loose: a.db
 sqlite3 a.db "pragma journal_mode=delete; create table t(id integer primary key, v text); with recursive n(i) as (select 1 union all select i+1 from n where i<5000) insert into t select i, hex(i*7919) from n; create index x on t(v); select count(*), sum(length(v)) from t; delete from t where id%3=0; vacuum; pragma integrity_check; select v from t order by v limit 3;"
-for n in 1 2 3 4; do sqlite3 -cmd '.timeout 20000' a.db "begin immediate; insert into t(v) values('writer $n'); commit;" & done; wait; sqlite3 a.db "select count(*) from t where v like 'writer%'; pragma integrity_check;"; sqlite3 a.db "begin; insert into t(v) values('lost'); rollback; select count(*) from t;"; sqlite3 a.db "selec"; echo "error $?"; sqlite3 a.db "update t set v='writer' where v like 'writer%';" .dump | cksum
+for n in 1 2 3 4; do sqlite3 -cmd '.timeout 2000000000' a.db "begin immediate; insert into t(v) values('writer $n'); commit;" & done; wait; sqlite3 a.db "select count(*) from t where v like 'writer%'; pragma integrity_check;"; sqlite3 a.db "begin; insert into t(v) values('lost'); rollback; select count(*) from t;"; sqlite3 a.db "selec"; echo "error $?"; sqlite3 a.db "update t set v='writer' where v like 'writer%';" .dump | cksum
 #% case: sqlite3-wal
 #% needs: sqlite3
 #% loose: -shm
 #% loose: w.db
 sqlite3 w.db "pragma journal_mode=wal; create table t(id integer primary key, n int, k int);"
-for n in 1 2 3 4; do ( for k in 1 2 3 4 5 6 7 8 9 10; do sqlite3 -cmd '.timeout 30000' w.db "insert into t(n, k) values($n, $k);"; done ) & done
-for n in 1 2 3; do sqlite3 -cmd '.timeout 30000' w.db "select count(*) >= 0 from t; pragma integrity_check;"; done; wait
+for n in 1 2 3 4; do ( for k in 1 2 3 4 5 6 7 8 9 10; do sqlite3 -cmd '.timeout 2000000000' w.db "insert into t(n, k) values($n, $k);"; done ) & done
+for n in 1 2 3; do sqlite3 -cmd '.timeout 2000000000' w.db "select count(*) >= 0 from t; pragma integrity_check;"; done; wait
 sqlite3 w.db "select n, count(*), sum(k) from t group by n order by n; pragma integrity_check; pragma wal_checkpoint(truncate);"; sqlite3 w.db "pragma mmap_size=268435456; select sum(k*n) from t; pragma journal_mode;"
 #% case: sqlite3-mmap
 #% needs: sqlite3

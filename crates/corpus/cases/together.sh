@@ -7,8 +7,8 @@ one() {
     n=$1; mkdir "d$n"; cd "d$n" || exit; umask "0$((n % 8))2$((n % 8))"
     for i in 1 2 3 4 5; do
         touch "m$i"; [ "$(basename "$PWD")" = "d$n" ] || echo "elsewhere: $PWD"
-        sqlite3 -cmd '.timeout 30000' own.db "create table if not exists t(a); insert into t values($i);"
-        sqlite3 -cmd '.timeout 30000' ../shared.db "insert into t values($n, $i);"
+        sqlite3 -cmd '.timeout 2000000000' own.db "create table if not exists t(a); insert into t values($i);"
+        sqlite3 -cmd '.timeout 2000000000' ../shared.db "insert into t values($n, $i);"
         ( flock 9; c=$(cat ../counter); echo $((c + 1)) >../counter ) 9>../lock
         (cd / && umask 077; pwd >/dev/null)
     done
