@@ -154,11 +154,6 @@ impl Assembler {
         self.gs_op(Width::B64, 0x03, to, from.into());
     }
 
-    /// `cmp left, gs:[..]`, 64 bits.
-    pub fn cmp_gs(&mut self, left: Reg, right: impl Into<Gs>) {
-        self.gs_op(Width::B64, 0x3b, left, right.into());
-    }
-
     /// `cmp gs:[..], value`, sign-extended.
     pub fn cmp_gs_imm(&mut self, width: Width, left: impl Into<Gs>, value: i32) {
         if let Ok(value) = i8::try_from(value) {
@@ -174,6 +169,17 @@ impl Assembler {
     pub fn decrement_gs(&mut self, at: impl Into<Gs>) {
         self.gs_op(Width::B32, 0x83, 5, at.into());
         self.raw(&[1]);
+    }
+
+    /// `movzx reg, reg16`, 32 bits, of a register below R8.
+    pub fn zero_extend16(&mut self, reg: Reg) {
+        self.raw(&[0x0f, 0xb7, 0xc0 | reg << 3 | reg]);
+    }
+
+    /// `jmp gs:[index * 4 + disp]`, of an index register below R8.
+    pub fn jmp_gs_scaled(&mut self, index: Reg, disp: i32) {
+        self.raw(&[0x65, 0xff, 0x24, 0x85 | index << 3]);
+        self.dword(disp);
     }
 
     /// `jmp gs:[..]`.
@@ -224,12 +230,6 @@ impl Assembler {
     pub fn shr32(&mut self, reg: Reg, count: u8) {
         self.rex(Width::B32, 0, 0, reg);
         self.raw(&[0xc1, 0xe8 | reg & 7, count]);
-    }
-
-    /// `shl reg, count`, 32 bits.
-    pub fn shl32(&mut self, reg: Reg, count: u8) {
-        self.rex(Width::B32, 0, 0, reg);
-        self.raw(&[0xc1, 0xe0 | reg & 7, count]);
     }
 
     /// `and reg, mask`, 32 bits.
@@ -464,6 +464,8 @@ mod tests {
         assert_eq!(text(|a| a.store_gs_imm(Gs::At(16), 7)), "mov dword [gs:10h],7");
         assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
         assert_eq!(text(|a| a.jmp_gs(Gs::Indexed(2, 8))), "jmp qword [gs:rdx+8]");
+        assert_eq!(text(|a| a.jmp_gs_scaled(2, 8)), "jmp qword [gs:rdx*4+8]");
+        assert_eq!(text(|a| a.zero_extend16(2)), "movzx edx,dx");
         assert_eq!(text(|a| a.load_ymm_gs(9, 32)), "vmovdqu ymm9,[gs:20h]");
         assert_eq!(text(|a| a.store_ymm_gs(32, 3)), "vmovdqu [gs:20h],ymm3");
         assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");

@@ -15,7 +15,7 @@ mod xsave;
 pub use cpuid::answer as cpuid_answer;
 
 use crate::Isa;
-use crate::exit::{Exception, Exit, Opcode};
+use crate::exit::{Exception, Exit, Name, Opcode};
 use crate::features;
 use crate::guest::Guest;
 use crate::source::LONGEST_INSTRUCTION;
@@ -75,7 +75,7 @@ pub fn is_x87(guest: &Guest<'_>, rip: VirtAddr) -> bool {
 
 fn undefined(instruction: &Instruction) -> Exit {
     let opcode = if instruction.encoding() == EncodingKind::EVEX || features::uses_opmask(instruction) {
-        Opcode::Avx512
+        Opcode::Avx512(Name(instruction.mnemonic()))
     } else {
         Opcode::Undefined
     };

@@ -5,7 +5,7 @@
 //! its map forgets it, the jumps that lead to it lead to their cold paths again, the jump caches drop it. Its host code
 //! stays where it is until the whole cache is emptied, so that a CPU that is about to come back into it still can.
 
-use crate::asm::{Assembler, RAX, RCX, RDX, Width, rel32};
+use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
 use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness, Mark, Placement, Site};
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
@@ -270,7 +270,7 @@ impl CodeCache {
         }
         self.maps.entry(map).or_default().users = 1;
         self.leave_map(old);
-        self.live_views().for_each(|view| context::flush_jump_cache(&view));
+        self.live_views().for_each(|view| context::flush_jump_cache(&view, self.gate.nowhere));
     }
 
     fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
@@ -373,17 +373,22 @@ impl CodeCache {
         self.code.write(jump as usize, &relative);
     }
 
-    /// The host address where an indirect jump enters a block: brings back the registers that the jump parked; the
-    /// flags stay parked for a block that reads them.
+    /// The host address where an indirect jump enters a block: sees whether the address in RCX is that of the block, which
+    /// jrcxz can without a flag, and brings back the registers that the jump parked.
     pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
         if let Some(entry) = block.indirect {
             return self.host_address(entry);
         }
-        let target = self.host_address(block.host);
+        let (rip, target) = (block.rip, self.host_address(block.host));
         let at = self.used;
         let mut asm = Assembler::new(Vec::new(), self.host_address(at));
-        for register in [RAX, RCX, RDX] {
+        asm.mov_imm(RDX, rip.get().wrapping_neg());
+        asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: Some(RDX), scale: 1, disp: 0 });
+        let is_own = asm.short(0xe3);
+        asm.jmp(self.gate.elsewhere);
+        asm.bind_short(is_own);
+        for register in [RCX, RDX] {
             asm.load_gs(Width::B64, register, Slot::parked(register));
         }
         asm.jmp(target);
@@ -455,8 +460,9 @@ impl CodeCache {
             let (jump, cold) = (link.jump, link.cold);
             self.lead(jump, cold);
         }
-        if block.indirect.is_some() {
-            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip.get()));
+        if let Some(entry) = block.indirect {
+            let (host, nowhere) = (self.host_address(entry), self.gate.nowhere);
+            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip, host, nowhere));
         }
     }
 
@@ -478,7 +484,7 @@ impl CodeCache {
         self.links.clear();
         self.helpers.clear();
         self.marks.clear();
-        self.live_views().for_each(|view| context::flush_jump_cache(&view));
+        self.live_views().for_each(|view| context::flush_jump_cache(&view, self.gate.nowhere));
         self.used = (self.gate.bytes as u32).next_multiple_of(64);
         self.generation += 1;
         self.counts.flushes += 1;
@@ -493,5 +499,5 @@ fn incoming_link(number: u32) -> NonZeroU32 {
 
 /// Where registers are after an indirect jump that found nothing.
 pub fn indirect_placement() -> Placement {
-    Placement { parked: crate::translate::INDIRECT_PARKED, flags: Flags::Parked }
+    Placement { parked: crate::translate::INDIRECT_PARKED, flags: Flags::InCpu }
 }

@@ -2,7 +2,7 @@
 //!
 //! Generated code addresses it through `gs`; the rest of the engine through [`Slot`]s.
 
-use addr::PAGE_BYTES;
+use addr::{PAGE_BYTES, VirtAddr};
 use mmu::{CpuView, TlbTable};
 use std::sync::atomic::Ordering;
 
@@ -84,12 +84,13 @@ const YMM: usize = 64;
 const BOUNCE: usize = 256;
 /// Words of one bounce buffer: an FXSAVE image at any offset in a cache line.
 const BOUNCE_WORDS: usize = (512 + 64) / 8;
-/// First word of the jump cache: pairs of guest address and host address.
+/// First word of the jump cache: the host address of a block's indirect entry for the lower bits of its guest address.
 const JUMP_CACHE: usize = 1024;
-/// Entries of the jump cache; a power of two.
+/// Entries of the jump cache: the jump takes fifteen bits of the address.
 pub const JUMP_CACHE_ENTRIES: usize = 32768;
 /// Parts of the jump cache that are emptied or spared as one: a bit of [`Slot::JUMPS_FILLED`] each.
 const JUMP_CACHE_PARTS: usize = 64;
+const JUMP_CACHE_PART_ENTRIES: usize = JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS;
 
 /// The displacement of a vector register from `gs`.
 pub fn ymm_offset(register: u8) -> i32 {
@@ -106,44 +107,41 @@ pub fn jump_cache_offset() -> i32 {
     Slot(JUMP_CACHE).offset()
 }
 
-/// Makes a guest address lead to a host address.
-pub fn fill_jump_cache(view: &CpuView, rip: u64, host: u64) {
-    let entry = rip as usize & (JUMP_CACHE_ENTRIES - 1);
-    let part = entry / (JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS);
+/// Makes a guest address lead to an indirect entry.
+pub fn fill_jump_cache(view: &CpuView, rip: VirtAddr, host: u64) {
+    let entry = jump_cache_entry(rip);
+    let part = entry / JUMP_CACHE_PART_ENTRIES;
     Slot::JUMPS_FILLED.set(view, Slot::JUMPS_FILLED.get(view) | 1 << part);
-    let index = JUMP_CACHE + entry * 2;
-    Slot(index).set(view, rip);
-    Slot(index + 1).set(view, host);
+    Slot(JUMP_CACHE + entry).set(view, host);
 }
 
-/// Empties the entry of a guest address, if it has one.
-pub fn drop_from_jump_cache(view: &CpuView, rip: u64) {
-    let index = JUMP_CACHE + (rip as usize & (JUMP_CACHE_ENTRIES - 1)) * 2;
-    if Slot(index).get(view) == rip {
-        Slot(index).set(view, unused_rip(rip as usize));
+/// Makes a guest address lead nowhere, if it leads to an indirect entry.
+pub fn drop_from_jump_cache(view: &CpuView, rip: VirtAddr, host: u64, nowhere: u64) {
+    let slot = Slot(JUMP_CACHE + jump_cache_entry(rip));
+    if slot.get(view) == host {
+        slot.set(view, nowhere);
     }
 }
 
-/// Empties the jump cache of a new view. Address zero, which its words hold, uses no other entry than the first.
-pub fn begin_jump_cache(view: &CpuView) {
-    Slot(JUMP_CACHE).set(view, unused_rip(0));
+/// Makes a new view's jump cache lead nowhere.
+pub fn begin_jump_cache(view: &CpuView, nowhere: u64) {
+    Slot::JUMPS_FILLED.set(view, u64::MAX);
+    flush_jump_cache(view, nowhere);
 }
 
-/// Empties the jump cache.
-pub fn flush_jump_cache(view: &CpuView) {
+/// Makes every guest address lead nowhere.
+pub fn flush_jump_cache(view: &CpuView, nowhere: u64) {
     let filled = Slot::JUMPS_FILLED.get(view);
-    let part_entries = JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS;
     for part in (0..JUMP_CACHE_PARTS).filter(|part| filled & 1 << part != 0) {
-        for index in part * part_entries..(part + 1) * part_entries {
-            Slot(JUMP_CACHE + index * 2).set(view, unused_rip(index));
+        for entry in part * JUMP_CACHE_PART_ENTRIES..(part + 1) * JUMP_CACHE_PART_ENTRIES {
+            Slot(JUMP_CACHE + entry).set(view, nowhere);
         }
     }
     Slot::JUMPS_FILLED.set(view, 0);
 }
 
-/// An address that uses another entry.
-fn unused_rip(index: usize) -> u64 {
-    ((index & (JUMP_CACHE_ENTRIES - 1)) ^ 1) as u64
+fn jump_cache_entry(rip: VirtAddr) -> usize {
+    rip.get() as usize & (JUMP_CACHE_ENTRIES - 1)
 }
 
 /// The displacement of a software-TLB table from `gs`.
@@ -164,5 +162,6 @@ pub fn bounce_address(view: &CpuView, access: usize) -> u64 {
 }
 
 const _: () = assert!(BOUNCE + 2 * BOUNCE_WORDS + 8 < JUMP_CACHE);
-const _: () = assert!(JUMP_CACHE + JUMP_CACHE_ENTRIES * 2 <= mmu::SAVE_WORDS);
+const _: () = assert!(JUMP_CACHE + JUMP_CACHE_ENTRIES <= mmu::SAVE_WORDS);
+const _: () = assert!(JUMP_CACHE_ENTRIES == 1 << 15, "the jump takes fifteen bits");
 const _: () = assert!(PAGE_BYTES == 4096, "the lookup compares with 4096");

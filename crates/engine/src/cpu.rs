@@ -39,12 +39,12 @@ impl Cpu {
     /// A CPU that has run nothing yet.
     pub fn new(engine: &Arc<Engine>) -> Self {
         let view = CpuView::new();
-        context::begin_jump_cache(&view);
         Slot::CHAOS.set(&view, u64::from(engine.chaos_interval()));
         let mut cache = engine.cache();
         cache.add_view(&view);
         let gate = cache.gate();
         drop(cache);
+        context::begin_jump_cache(&view, gate.nowhere);
         Self { engine: Arc::clone(engine), view, gate, tables: None }
     }
 
@@ -87,7 +87,7 @@ impl Cpu {
         if let Some(old) = self.tables.take() {
             old.detach(&self.view);
             self.view.reset();
-            context::flush_jump_cache(&self.view);
+            context::flush_jump_cache(&self.view, self.gate.nowhere);
         }
     }
 

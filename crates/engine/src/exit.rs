@@ -2,6 +2,7 @@
 
 use addr::{Access, Page, VirtAddr};
 use mmu::Refusal;
+use std::fmt;
 
 /// Why [`crate::Cpu::run`] returned. But where said otherwise, the registers are exactly those before the instruction
 /// at RIP, so that running again tries it again.
@@ -57,7 +58,17 @@ pub enum Exception {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opcode {
     /// It is one of AVX-512, which the CPU does not announce.
-    Avx512,
+    Avx512(Name),
     /// Any other.
     Undefined,
+}
+
+/// The name of an instruction, as an assembler writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Name(pub(crate) iced_x86::Mnemonic);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{:?}", self.0).to_lowercase())
+    }
 }

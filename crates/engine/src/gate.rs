@@ -1,4 +1,4 @@
-//! The gate between Rust and generated code: two stubs, made when the engine is.
+//! The gate between Rust and generated code: stubs, made when the engine is.
 //!
 //! ```text
 //! enter(view in RDI): saves the callee-saved registers and the stack pointer of the host, loads MXCSR, vector
@@ -8,7 +8,8 @@
 //! No register survives in between but through the save area, and the host's stack is only touched after RSP is the
 //! host's again. The x87 state stays in the host's registers: no Rust code touches it.
 
-use crate::asm::{Assembler, RAX, RSP, Reg, Width};
+use crate::asm::{Assembler, RAX, RDX, RSP, Reg, Width};
+use crate::block::Reason;
 use crate::context::{Slot, ymm_offset};
 use host::CodeMemory;
 use mmu::CpuView;
@@ -32,13 +33,17 @@ impl Vectors {
     }
 }
 
-/// The two stubs, at the start of the code memory.
+/// The stubs, at the start of the code memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     enter: u64,
     /// The host address that cold paths jump to.
     pub exit: u64,
-    /// Bytes of both.
+    /// Where an indirect entry goes whose address is not the one in RCX: RCX is short of it by what RDX holds.
+    pub elsewhere: u64,
+    /// Where the jump cache leads for an address that it does not know.
+    pub nowhere: u64,
+    /// Bytes of all.
     pub bytes: usize,
 }
 
@@ -50,8 +55,13 @@ impl Gate {
         emit_enter(&mut asm, vectors);
         let exit = asm.address();
         emit_exit(&mut asm, vectors);
+        let nowhere = asm.address();
+        asm.mov_imm(RDX, 0);
+        let elsewhere = asm.address();
+        asm.store_gs_imm(Slot::REASON, Reason::Indirect.encode());
+        asm.jmp(exit);
         memory.write(0, asm.bytes());
-        Self { enter, exit, bytes: asm.bytes().len() }
+        Self { enter, exit, elsewhere, nowhere, bytes: asm.bytes().len() }
     }
 
     /// Runs generated code until it leaves.

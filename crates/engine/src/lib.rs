@@ -36,7 +36,7 @@ mod x87;
 
 pub use cache::CacheCounts;
 pub use cpu::{Budget, Cpu, instructions};
-pub use exit::{Exception, Exit, Fault, Opcode};
+pub use exit::{Exception, Exit, Fault, Name, Opcode};
 pub use flags::cpu_flags;
 pub use sabotage::Sabotage;
 pub use translate::{Chaos, Count, Extent, Plan, Verify};

@@ -1,6 +1,6 @@
 //! One call of [`crate::Cpu::run`]: enters blocks and sees to what they leave for.
 
-use crate::asm::RCX;
+use crate::asm::{RCX, RDX};
 use crate::block::{Block, BlockId, Coverage, Placement, Reason, Site, Use};
 use crate::by_hand::{self, Next};
 use crate::cache::{CodeCache, indirect_placement};
@@ -97,9 +97,8 @@ impl Run<'_> {
         let exactness = std::mem::replace(&mut self.exactness, Exactness::Any);
         let variant = match (pending, exactness) {
             (Some((PendingLink::Direct(number), _)), _) => cache.link_record(number).variant,
-            (Some((PendingLink::Indirect, _)), _) => Variant::FlagsParked,
-            (None, Exactness::Exact) => Variant::Exact,
-            (None, Exactness::Any) => Variant::Plain,
+            (_, Exactness::Exact) => Variant::Exact,
+            (_, Exactness::Any) => Variant::Plain,
         };
         let id = cache.find(self.tables, rip, variant)?;
         if let Some((pending, generation)) = pending
@@ -135,7 +134,7 @@ impl Run<'_> {
             }
             PendingLink::Indirect => {
                 let entry = cache.indirect_entry(id);
-                context::fill_jump_cache(&self.cpu.view, rip.get(), entry);
+                context::fill_jump_cache(&self.cpu.view, rip, entry);
             }
         }
     }
@@ -172,7 +171,7 @@ impl Run<'_> {
                 if link.variant == Variant::Exact { After::Exactly(link.target) } else { After::At(link.target) }
             }
             Reason::Indirect => {
-                let target = VirtAddr::new(self.state().gpr(RCX));
+                let target = VirtAddr::new(self.state().gpr(RCX).wrapping_sub(self.state().gpr(RDX)));
                 self.state().settle(indirect_placement());
                 self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
                 After::At(target)

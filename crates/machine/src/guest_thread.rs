@@ -198,10 +198,9 @@ impl GuestThread {
 
     fn exception(&mut self, exception: Exception, registers: &Registers) -> Outcome {
         let Self { shared, tid, .. } = self;
-        if exception == Exception::InvalidOpcode(engine::Opcode::Avx512) {
-            shared
-                .voice
-                .warn("the program executed an AVX-512 instruction, which the machine's processor does not have");
+        if let Exception::InvalidOpcode(engine::Opcode::Avx512(name)) = exception {
+            let missing = "an instruction of AVX-512, which the machine's processor does not have";
+            shared.voice.warn(&format!("the program executed {name}, {missing}"));
         }
         shared.with_kernel(|kernel| kernel.exception(*tid, registers, trap_of(exception)))
     }

@@ -15,7 +15,7 @@
 
 use super::emit::{Emitter, bits};
 use super::leave::Cold;
-use super::{Extent, Sharing, Variant};
+use super::{Extent, INDIRECT_PARKED, Sharing, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand, Pushed, Target};
 use crate::asm::{At, RAX, RCX, RDX, RSP, Reg};
 use crate::block::{Address, Coverage, Narrow, Segment, Use};
@@ -100,7 +100,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// The register that goes unused for the longest time from here on, of two alike a parked one.
+    /// The register that goes unused for the longest time from here on; of two alike a parked one, then one that a
+    /// return parks in any case.
     fn longest_unused(&self, forbidden: u16) -> Option<Reg> {
         let mut left = !(forbidden | NEVER_SCRATCH | self.held());
         for later in &self.instructions[self.index + 1..] {
@@ -110,8 +111,10 @@ impl Emitter<'_> {
             }
             left = unused;
         }
-        let parked = left & self.parked;
-        bits(if parked != 0 { parked } else { left }).next_back()
+        let returns = matches!(self.instructions.last().map(|last| last.class), Some(Class::Return(_)));
+        let better = [self.parked, if returns { INDIRECT_PARKED } else { 0 }];
+        let best = better.into_iter().map(|better| left & better).find(|best| *best != 0).unwrap_or(left);
+        bits(best).next_back()
     }
 
     fn reach(&self, base: Reg, pointer: Reg) -> Reach {
