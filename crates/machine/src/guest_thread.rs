@@ -200,7 +200,7 @@ impl GuestThread {
         let Self { shared, tid, .. } = self;
         if let Exception::InvalidOpcode(engine::Opcode::Avx512(name)) = exception {
             let missing = "an instruction of AVX-512, which the machine's processor does not have";
-            shared.voice.warn(&format!("the program executed {name}, {missing}"));
+            shared.voice.warn(format!("the program executed {name}, {missing}"));
         }
         shared.with_kernel(|kernel| kernel.exception(*tid, registers, trap_of(exception)))
     }
