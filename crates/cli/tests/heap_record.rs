@@ -155,6 +155,24 @@ fn an_interrupt_is_for_the_program() {
     assert!(!trace(&directory.path().join("t.trace")).ops.is_empty());
 }
 
+#[test]
+fn a_comparison_leaves_standard_output_to_the_program() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = heap(&["run", "-a", "buddy", "--repeats", "1", "--", "sh", "-c", "echo out"], directory.path());
+    assert_eq!(stdout(&output), "out\n");
+    assert!(stderr(&output).contains("over all traces"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_told_before_the_program_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for options in [&["record", "-o", "no/t.trace"][..], &["run", "--report", "no/r"], &["run", "--plot", "no/p.svg"]] {
+        let output = heap(&[options, &["--", "sh", "-c", "echo out"]].concat(), directory.path());
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(125), ""));
+        assert!(stderr(&output).ends_with("cannot be written: there is no such directory\n"), "{}", stderr(&output));
+    }
+}
+
 /// Programs that we did not write, through every allocator.
 #[test]
 fn recorded_programs_are_replayed_by_every_allocator() {
@@ -167,10 +185,11 @@ fn recorded_programs_are_replayed_by_every_allocator() {
         &["sh", "-c", "exec sort -n numbers -o sorted"],
     ];
     for program in programs {
-        let options = ["run", "--children", "--repeats", "1", "--format", "json", "--"];
-        let output = heap(&[&options[..], program].concat(), directory.path());
-        let text = stdout(&output);
-        let json: serde_json::Value = serde_json::from_str(&text[text.find('{').expect("JSON")..]).expect("JSON");
+        let report = ["--report", "report.json"];
+        let options = [&["run", "--children", "--repeats", "1", "--format", "json"], &report[..], &["--"]].concat();
+        heap(&[&options[..], program].concat(), directory.path());
+        let text = fs::read_to_string(directory.path().join("report.json")).expect("a report is written");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let rows = json["rows"].as_array().expect("rows");
         assert!(rows.len() >= 8, "{program:?}: {text}");
         assert!(rows.iter().all(|row| row["failed"].is_null()), "{program:?}: {text}");

@@ -68,6 +68,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeats: u16,
 
+    /// Write the result to a file instead
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
     /// The weight of utilisation in the performance index, from 0 to 1; throughput has the rest
     #[arg(long, value_name = "W", default_value_t = 0.6)]
     utilisation_weight: f64,
@@ -139,16 +143,24 @@ impl Compare {
             self.traces
         };
         let traces = named.iter().map(|name| load(name)).collect::<Result<Vec<_>, _>>()?;
-        self.options.compare(&traces)
+        self.options.check()?;
+        let text = self.options.compare(&traces)?;
+        self.options.print(&text, &mut std::io::stdout())?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Options {
-    /// Compares the allocators on traces, and prints what was asked for.
-    fn compare(&self, traces: &[Trace]) -> Result<ExitCode, Failure> {
+    /// Whether the options make sense, as far as that can be said before there is a trace.
+    fn check(&self) -> Result<(), Failure> {
         if !(0.0..=1.0).contains(&self.utilisation_weight) {
             return Err(Failure::usage("the weight of utilisation lies between 0 and 1"));
         }
+        [&self.report, &self.plot, &self.svg].into_iter().flatten().try_for_each(|file| check_place(file))
+    }
+
+    /// Compares the allocators on traces, draws the pictures that were asked for, and gives the text to print.
+    fn compare(&self, traces: &[Trace]) -> Result<String, Failure> {
         if let Some(trace) = traces.iter().find(|trace| trace.ops.is_empty()) {
             return Err(Failure::usage(format!("{} has no operations", trace.name)));
         }
@@ -156,11 +168,21 @@ impl Options {
             return strip::draw(self, traces, op);
         }
         let rows = bench::rows(self, traces);
-        print(&table::render(self, &rows))?;
         if let Some(file) = &self.plot {
             write(file, plot::svg(&rows).as_bytes())?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(table::render(self, &rows))
+    }
+
+    /// Prints to a stream, or to the file that was asked for.
+    fn print(&self, text: &str, stream: &mut dyn Write) -> Result<(), Failure> {
+        if let Some(file) = &self.report {
+            return write(file, text.as_bytes());
+        }
+        match stream.write_all(text.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::usage(format!("output: {error}"))),
+            _ => Ok(()),
+        }
     }
 
     fn specs(&self) -> Vec<Spec> {
@@ -203,9 +225,12 @@ fn write_trace(trace: &Trace, file: &Path) -> Result<(), Failure> {
     if text { write(file, trace.to_rep().as_bytes()) } else { write(file, &trace.to_compact()) }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::usage(format!("stdout: {error}"))),
+/// Says now that a file will not be written later, when a program has run for it.
+fn check_place(file: &Path) -> Result<(), Failure> {
+    match file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        Some(directory) if !directory.is_dir() => {
+            Err(Failure::usage(format!("{} cannot be written: there is no such directory", file.display())))
+        }
         _ => Ok(()),
     }
 }

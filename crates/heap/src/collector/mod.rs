@@ -13,6 +13,23 @@
 //! `Policy::min_bytes`.
 //!
 //! A pointer just past a block's end does not keep it.
+//!
+//! ```
+//! use pagewalk_heap::{Arena, ByteArena, collector::*};
+//!
+//! let mut heap = Collector::new(ByteArena::new(1 << 20), Policy::default())?;
+//! let list = heap.malloc(16, Contents::Pointers, || [])?;
+//! let stack = [list.get()];
+//! let tail = heap.malloc(100, Contents::Atomic, || [Root::Words(&stack)])?;
+//! heap.arena_mut().store64(list.get() + 8, tail.get());
+//! let dropped = heap.malloc(100, Contents::Atomic, || [Root::Words(&stack)])?;
+//!
+//! assert_eq!(heap.leaks(&[Root::Words(&stack)])[&dropped.get()], Reach::DefinitelyLost);
+//! assert_eq!(heap.why_alive(tail, &[Root::Words(&stack)]), Some(vec![list, tail]));
+//! heap.collect(&[Root::Words(&stack)]);
+//! assert_eq!(heap.collections().live_bytes, 32 + 112, "two blocks, each with a header of 8 bytes");
+//! # Ok::<(), pagewalk_heap::Refusal>(())
+//! ```
 
 mod bits;
 mod leaks;

@@ -4,7 +4,7 @@
 //! `exec` does not hide the program.
 
 use super::recording::{Log, Made, Recording};
-use super::{Options, write_trace};
+use super::{Options, check_place, write_trace};
 use crate::failure::Failure;
 use clap::Args;
 use std::ffi::OsString;
@@ -28,7 +28,7 @@ pub struct Record {
     program: Vec<OsString>,
 }
 
-/// Records a program and compares the allocators on its trace; exits as the program did.
+/// Records a program and compares the allocators on its trace, on stderr; exits as the program did.
 #[derive(Args)]
 pub struct Run {
     #[command(flatten)]
@@ -45,6 +45,7 @@ pub struct Run {
 
 impl Record {
     pub fn run(self) -> Result<ExitCode, Failure> {
+        check_place(&self.output)?;
         let recording = Recording::make(&self.program)?;
         let main = recording.main()?;
         let made = recording.read(main)?;
@@ -71,6 +72,7 @@ impl Record {
 
 impl Run {
     pub fn run(self) -> Result<ExitCode, Failure> {
+        self.options.check()?;
         let recording = Recording::make(&self.program)?;
         let main = recording.main()?;
         let others = recording.logs.iter().filter(|log| self.children && log.name != main.name);
@@ -80,7 +82,8 @@ impl Run {
             say(&made, "compared");
             traces.push(made.trace);
         }
-        self.options.compare(&traces)?;
+        let text = self.options.compare(&traces)?;
+        self.options.print(&text, &mut std::io::stderr())?;
         Ok(exit_as(recording))
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! In the terminal each block is drawn as wide as it is large: `#` allocated, `.` free, `~` resting, between bars.
 
-use super::{Options, print, write};
+use super::{Options, write};
 use crate::failure::Failure;
 use heap::bench::replay_until;
 use heap::{Allocator, Arena, Block, PagedArena, Trace, Use};
 use std::fmt::Write;
-use std::process::ExitCode;
 
 /// How wide a line of the strip is.
 const LINE: usize = 96;
 /// The largest heap that is drawn to scale with one column a unit; larger ones are scaled down.
 const LINES: usize = 16;
 
-pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<ExitCode, Failure> {
-    let mut svg = String::new();
+/// What to print; nothing, if it went into an SVG file.
+pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<String, Failure> {
+    let (mut text, mut svg) = (String::new(), String::new());
     let mut top = 10.0;
     for trace in traces {
         let ops = trace.ops.len();
@@ -32,7 +32,7 @@ pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<ExitCode, 
             let title = title(&spec.to_string(), &trace.name, op, bytes, &blocks);
             match options.svg {
                 Some(_) => top = picture(&mut svg, top, &title, bytes, &blocks),
-                None => print(&format!("{title}\n{}\n", terminal(heap.as_ref(), &blocks)))?,
+                None => text += &format!("{title}\n{}\n", terminal(heap.as_ref(), &blocks)),
             }
         }
     }
@@ -42,7 +42,7 @@ pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<ExitCode, 
         );
         write(file, format!("{head}{svg}</svg>\n").as_bytes())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(text)
 }
 
 fn title(spec: &str, trace: &str, op: usize, bytes: u64, blocks: &[Block]) -> String {
