@@ -229,6 +229,9 @@ fn a_wrong_machine_file_is_told_where() {
     let told = complaint(&["explain", "--machine", name, "0x3d4"]);
     let line = good.lines().position(|line| line == "ways = 4").expect("the TLB has ways") + 1;
     assert!(told.contains(&format!("m.toml:{line}:1: unknown field `wayz`, expected one of `level`")), "{told}");
+    let silent = good.split("[story]").next().expect("a split has a first part");
+    std::fs::write(&file, silent).expect("the file can be written");
+    assert!(complaint(&["explain", "--machine", name]).contains("small tells no story of its own"));
     for (value, nonsense, expected) in [
         ("ways = 4", "ways = -4", "invalid value: integer `-4`, expected a whole number from 0 up"),
         ("ways = 4", "ways = 5", "tlbs.ways: expected a divisor of 16"),
@@ -259,7 +262,6 @@ fn bad_input_gets_one_sentence() {
     for arguments in [
         &["explain", "smal"][..],
         &["explain", "small", "0xzz"],
-        &["explain", "small"],
         &["explain", "levels:37"],
         &["explain", "--refs", "1 two"],
         &["explain", "--refs", "1 2", "--frames", "0"],

@@ -86,7 +86,8 @@ impl TranslationModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CacheLevel, Inclusion, Scope, Serves, Shape, TlbStructure, WalkCache};
+    use crate::{CacheLevel, Inclusion, Random, Scope, Serves, Shape, TlbStructure, WalkCache};
+    use std::collections::VecDeque;
 
     fn skylake_like() -> TranslationModel {
         let tlb = |level, serves, shape| TlbStructure { level, serves, page_bytes: vec![4096], shape };
@@ -133,5 +134,102 @@ mod tests {
         model.tlbs.invalidate_page(at, 1);
         let again = model.access(at, Access::Read, 1, || walk_of(at));
         assert_eq!((again.entries_read, again.entries_from_memory), (4, 0), "the lines are still in the caches");
+    }
+
+    /// The keys of a fully associative structure, the next victim in front.
+    struct Queue<K> {
+        keys: VecDeque<K>,
+        most: usize,
+    }
+
+    impl<K: PartialEq> Queue<K> {
+        fn new(most: usize) -> Self {
+            Self { keys: VecDeque::new(), most }
+        }
+
+        /// Whether the key is there; it is the latest then.
+        fn find(&mut self, key: K) -> bool {
+            let place = self.keys.iter().position(|other| *other == key);
+            place.and_then(|place| self.keys.remove(place)).is_some_and(|key| {
+                self.keys.push_back(key);
+                true
+            })
+        }
+
+        fn put(&mut self, key: K) {
+            self.keys.retain(|other| *other != key);
+            if self.keys.len() == self.most {
+                self.keys.pop_front();
+            }
+            self.keys.push_back(key);
+        }
+
+        /// Whether the key was there; it is there now.
+        fn touch(&mut self, key: K) -> bool {
+            let is_here = self.keys.contains(&key);
+            self.put(key);
+            is_here
+        }
+    }
+
+    /// Every other GiB has pages of 2 MiB, so that walks end at level 2 there.
+    fn leaf_level(addr: VirtAddr) -> usize {
+        if addr.get() >> 30 & 1 == 0 { 1 } else { 2 }
+    }
+
+    #[test]
+    fn the_whole_way_agrees_with_brute_force() {
+        let tlb = TlbStructure {
+            level: 1,
+            serves: Serves::Both,
+            page_bytes: vec![4096, 2 << 20],
+            shape: Shape::fully_associative(12),
+        };
+        let cache = |level: usize, entries| WalkCache {
+            level,
+            span_bytes: 4096 << (9 * (level - 1)),
+            shape: Shape::fully_associative(entries),
+        };
+        let mut model = TranslationModel {
+            tlbs: Tlbs::new(&[tlb]),
+            walk_caches: WalkCaches::new(&[cache(2, 4), cache(3, 2)]),
+            caches: Caches::new(64, &[CacheLevel::new(Shape::fully_associative(24))]),
+        };
+        let (mut tlb, mut lines) = (Queue::new(12), Queue::new(24));
+        let mut walks = [(2, Queue::new(4)), (3, Queue::new(2))];
+        let mut random = Random::new(41);
+        let mut depths = [0; 5];
+        for step in 0..30_000 {
+            let asid = random.below(2) as Asid;
+            let gigabytes = random.below(3) << 9 | random.below(4);
+            let addr = gigabytes << 30 | random.below(3) << 21 | random.below(5) << 12 | random.below(512);
+            let addr = VirtAddr::new(addr);
+            let leaf = leaf_level(addr);
+            let page_bytes = 4096 << (9 * (leaf - 1));
+            let entries: Vec<EntryRead> = walk_of(addr).0.into_iter().filter(|entry| entry.level >= leaf).collect();
+            let found = TlbEntry { frame: addr.get() / page_bytes, page_bytes, scope: Scope::Space(asid) };
+            let done = model.access(addr, Access::Read, asid, || (entries.clone(), found));
+
+            let part = |level: usize| (addr.get() >> (12 + 9 * (level - 1)), asid);
+            let is_hit = tlb.find((found.frame, page_bytes, asid));
+            let (mut read, mut from_memory) = (0, 0);
+            if !is_hit {
+                let start = walks.iter_mut().find_map(|(level, known)| known.find(part(*level)).then_some(*level - 1));
+                for entry in entries.iter().filter(|entry| start.is_none_or(|start| entry.level <= start)) {
+                    read += 1;
+                    from_memory += usize::from(!lines.touch(entry.at.get() / 64));
+                    for (level, known) in walks.iter_mut().filter(|(level, _)| *level == entry.level && *level > leaf) {
+                        known.put(part(*level));
+                    }
+                }
+                tlb.put((found.frame, page_bytes, asid));
+                depths[read] += 1;
+            }
+            let data = if lines.touch(addr.get() / 64) { Where::Level(1) } else { Where::Memory };
+            let tlb_level = is_hit.then_some(1);
+            let expected = Translated { tlb_level, entries_read: read, entries_from_memory: from_memory, data };
+            assert_eq!(done, expected, "step {step}");
+        }
+        assert!(depths[1..].iter().all(|&count| count > 20), "walks of every length: {depths:?}");
     }
 }
