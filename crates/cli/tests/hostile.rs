@@ -123,3 +123,11 @@ fn a_child_may_end_with_a_signal_that_is_none() {
     assert_is_well(&output);
     assert_eq!(output.status.code(), Some(3));
 }
+
+/// A process that is made under a limit of CPU time is looked at before its first task is there, which once was a panic.
+#[test]
+fn a_limit_of_processor_time_survives_a_fork() {
+    let output = pagewalk(&["--quiet"]).args(["sh", "-c", "ulimit -t 100; /bin/true; echo fine"]).output().unwrap();
+    assert_is_well(&output);
+    assert_eq!(stdout(&output), "fine\n", "{}", stderr(&output));
+}

@@ -95,8 +95,9 @@ impl Kernel {
     pub(crate) fn cpu_of(&self, pid: Pid) -> CpuTime {
         let process = &self.processes[&pid];
         let mut cpu = process.past.cpu;
-        for tid in &process.tasks {
-            cpu += host::cpu_time::of_thread(self.tasks[tid].host_tid);
+        // A task that is being made is listed before it is there, and has used nothing.
+        for task in process.tasks.iter().filter_map(|tid| self.tasks.get(tid)) {
+            cpu += host::cpu_time::of_thread(task.host_tid);
         }
         cpu
     }
