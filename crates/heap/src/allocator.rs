@@ -193,7 +193,7 @@ pub trait Allocator<A: Arena> {
     /// How many bytes of an allocated block are tags.
     fn tag_bytes(&self) -> u64;
 
-    /// The bytes of the tables of its own that lie beside the arena: heads of lists, bitmaps.
+    /// The bytes of the tables that lie beside the arena: heads of lists, bitmaps. Single words do not count.
     fn table_bytes(&self) -> u64 {
         0
     }

@@ -13,30 +13,37 @@ use crate::{Arena, Counters, Fit, Refusal, Settings};
 
 /// Blocks from this size on share bins.
 const LARGE_BYTES: u64 = 1024;
-/// Bins of exact sizes: one for each multiple of 4 below `LARGE_BYTES`, the finest alignment.
-const SMALL_BINS: usize = 256;
-/// Four bins for each power of two from `LARGE_BYTES` on.
-const BINS: usize = SMALL_BINS + 54 * 4;
-const MAP_WORDS: usize = BINS.div_ceil(64);
+/// Bins for each power of two from `LARGE_BYTES` on.
+const BINS_PER_POWER: usize = 4;
 /// How many blocks of a shared bin a first fit looks at.
 const PATIENCE: u64 = 8;
 
-/// The bins. They are of fixed size and lie beside the arena, as `main_arena` does in glibc.
+/// The bins. They lie beside the arena, as `main_arena` does in glibc, and are as many as the sizes that a header holds need.
 pub(crate) struct Bins {
     fit: Fit,
     unit_bits: u32,
-    lists: [List; BINS],
-    filled: [u64; MAP_WORDS],
+    small_bins: usize,
+    lists: Vec<List>,
+    filled: Vec<u64>,
 }
 
 impl Bins {
     pub fn new(settings: &Settings) -> Self {
+        let small_bins = (LARGE_BYTES / settings.align) as usize;
+        let powers = (settings.header.max().ilog2() - LARGE_BYTES.ilog2() + 1) as usize;
+        let bins = small_bins + powers * BINS_PER_POWER;
         Self {
             fit: settings.fit,
             unit_bits: settings.align.trailing_zeros(),
-            lists: [List::default(); BINS],
-            filled: [0; MAP_WORDS],
+            small_bins,
+            lists: vec![List::default(); bins],
+            filled: vec![0; bins.div_ceil(64)],
         }
+    }
+
+    /// The bytes of the lists' heads and of the bitmap.
+    pub fn table_bytes(&self) -> usize {
+        size_of_val(&*self.lists) + size_of_val(&*self.filled)
     }
 
     /// Forgets every block.
@@ -70,14 +77,10 @@ impl Bins {
         self.bin_of(one) == self.bin_of(other)
     }
 
-    /// A block of exactly the size that is asked for, if its size has a bin of its own.
+    /// Whether there is a block of just this size, and its size has a bin of its own.
     #[inline(always)]
-    pub fn exact<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, need: u64) -> Result<Option<Free>, Refusal> {
-        if need >= LARGE_BYTES {
-            return Ok(None);
-        }
-        let head = self.lists[self.bin_of(need)].first(tags)?;
-        head.map(|at| self.sound(tags, at, need)).transpose()
+    pub fn has_exact(&self, bytes: u64) -> bool {
+        bytes < LARGE_BYTES && !self.lists[self.bin_of(bytes)].is_empty()
     }
 
     /// A block that is large enough: the first or the smallest of some in its own bin, or else of the next bin that is not
@@ -90,7 +93,7 @@ impl Bins {
         counters: &mut Counters,
     ) -> Result<Option<Free>, Refusal> {
         let own = self.bin_of(need);
-        let found = if need < LARGE_BYTES { self.exact(tags, need)? } else { self.search(tags, own, need, counters)? };
+        let found = self.search(tags, own, need, counters)?;
         if found.is_some() {
             return Ok(found);
         }
@@ -121,7 +124,7 @@ impl Bins {
             let bytes = tags.block(at)?.bytes;
             if bytes >= need && best.is_none_or(|best| bytes < best.bytes) {
                 best = Some(Free { at, bytes });
-                if bytes == need || self.fit != Fit::Best || bin < SMALL_BINS {
+                if bytes == need || self.fit != Fit::Best || bin < self.small_bins {
                     break;
                 }
             }
@@ -137,8 +140,8 @@ impl Bins {
             return (bytes >> self.unit_bits) as usize;
         }
         let power = bytes.ilog2();
-        let quarter = (bytes >> (power - 2)) as usize & 3;
-        SMALL_BINS + (power - LARGE_BYTES.ilog2()) as usize * 4 + quarter
+        let quarter = (bytes >> (power - 2)) as usize % BINS_PER_POWER;
+        self.small_bins + (power - LARGE_BYTES.ilog2()) as usize * BINS_PER_POWER + quarter
     }
 
     /// The first bin from `from` on that holds a block.
@@ -151,10 +154,6 @@ impl Bins {
             bits = *self.filled.get(word)?;
         }
         Some(word * 64 + bits.trailing_zeros() as usize)
-    }
-
-    fn sound<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, at: u64, bytes: u64) -> Result<Free, Refusal> {
-        if tags.tag(at).bytes == bytes { Ok(Free { at, bytes }) } else { Err(Refusal::Smashed(at)) }
     }
 
     /// Every block, by address.

@@ -12,18 +12,25 @@ pub(crate) struct Blocks<A, const WORD: u64> {
     pub tags: Tags<A, WORD>,
     pub settings: Settings,
     pub counters: Counters,
+    /// The smallest remainder that is split off.
+    least_rest: u64,
 }
 
 impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
+    /// No blocks yet, in tags that were just made.
+    pub fn new(tags: Tags<A, WORD>, settings: Settings) -> Self {
+        let least_rest = match settings.split {
+            Split::Never => u64::MAX,
+            Split::Always => tags.shape.min_block,
+            Split::Above(bytes) => tags.shape.min_block.max(bytes.saturating_add(1)),
+        };
+        Self { tags, settings, counters: Counters::default(), least_rest }
+    }
+
     /// Whether a remainder of `rest` bytes becomes a free block.
     #[inline(always)]
     pub fn splits(&self, rest: u64) -> bool {
-        rest >= self.tags.shape.min_block
-            && match self.settings.split {
-                Split::Never => false,
-                Split::Always => true,
-                Split::Above(bytes) => rest > bytes,
-            }
+        rest >= self.least_rest
     }
 
     /// Allocates `need` bytes of a free block that is in no list. Gives the allocated block, and the rest as a free block
@@ -36,13 +43,6 @@ impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
     /// ```
     #[inline(always)]
     pub fn place(&mut self, free: Free, need: u64) -> (u64, Option<Free>) {
-        let side = if need >= LARGE_BYTES { self.settings.side } else { Side::Low };
-        self.place_at(side, free, need)
-    }
-
-    /// As `place`, from the end that `side` says.
-    #[inline(always)]
-    pub fn place_at(&mut self, side: Side, free: Free, need: u64) -> (u64, Option<Free>) {
         let before_allocated = self.tags.tag(free.at).before_allocated;
         let rest = free.bytes - need;
         if !self.splits(rest) {
@@ -50,15 +50,14 @@ impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
             return (free.at, None);
         }
         self.counters.splits += 1;
-        if side == Side::BySize {
+        if self.settings.side == Side::BySize && need >= LARGE_BYTES {
             let (rest, at) = (Free { at: free.at, bytes: rest }, free.at + rest);
             self.tags.set_free(rest, before_allocated);
             self.tags.set_allocated(at, need, false);
             return (at, Some(rest));
         }
         let rest = Free { at: free.at + need, bytes: rest };
-        self.tags.set_free(rest, true);
-        self.tags.set_allocated(free.at, need, before_allocated);
+        self.tags.set_split(free.at, need, rest, before_allocated);
         (free.at, Some(rest))
     }
 
@@ -94,16 +93,19 @@ impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
     #[inline(always)]
     pub fn join(&mut self, at: u64, tag: Tag, before: Option<Free>, after: Option<Free>) -> Free {
         let (mut free, mut before_allocated) = (Free { at, bytes: tag.bytes }, tag.before_allocated);
-        if let Some(after) = after {
-            free.bytes += after.bytes;
-            self.counters.coalescings += 1;
-        }
         if let Some(before) = before {
             free = Free { at: before.at, bytes: before.bytes + free.bytes };
             before_allocated = self.tags.tag(before.at).before_allocated;
             self.counters.coalescings += 1;
         }
-        self.tags.set_free(free, before_allocated);
+        match after {
+            Some(after) => {
+                free.bytes += after.bytes;
+                self.counters.coalescings += 1;
+                self.tags.set_free_again(free, before_allocated);
+            }
+            None => self.tags.set_free(free, before_allocated),
+        }
         free
     }
 }

@@ -287,6 +287,10 @@ impl<A: Arena, const WORD: u64> Allocator<A> for Buddy<A, WORD> {
         WORD
     }
 
+    fn table_bytes(&self) -> u64 {
+        size_of_val(&self.free) as u64
+    }
+
     fn alignment(&self) -> u64 {
         self.align
     }

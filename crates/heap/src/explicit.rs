@@ -129,23 +129,26 @@ impl Explicit {
         Ok(found)
     }
 
-    /// Walks the list from `start` to its end, and gives the first or the smallest block that fits.
+    /// Walks the list from `start` to its end, and gives the first or the smallest block that fits. For a best fit the heap's
+    /// last block counts as the largest: it can grow, and what is put there keeps the block before it from growing.
     fn search<A: Arena, const WORD: u64>(
         &self,
         blocks: &mut Blocks<A, WORD>,
         start: Option<u64>,
         need: u64,
     ) -> Result<Option<Free>, Refusal> {
+        let end = blocks.tags.end;
+        let size = |free: Free| if free.end() == end { u64::MAX } else { free.bytes };
         let mut best: Option<Free> = None;
         let (mut next, mut left) = (start, blocks.tags.most_blocks());
         while let Some(at) = next {
             blocks.counters.searched += 1;
             // A destroyed link may lead in a circle.
             left = left.checked_sub(1).ok_or(Refusal::Smashed(at))?;
-            let bytes = blocks.tags.block(at)?.bytes;
-            if bytes >= need && best.is_none_or(|best| bytes < best.bytes) {
-                best = Some(Free { at, bytes });
-                if self.fit != Fit::Best || bytes == need {
+            let free = Free { at, bytes: blocks.tags.block(at)?.bytes };
+            if free.bytes >= need && best.is_none_or(|best| size(free) < size(best)) {
+                best = Some(free);
+                if self.fit != Fit::Best || size(free) == need {
                     break;
                 }
             }

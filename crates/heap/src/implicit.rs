@@ -81,8 +81,8 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Implicit {
             return blocks.grow(need);
         }
         let have = blocks.free_last()?.map_or(0, |last| last.bytes);
-        let free = blocks.grow(need.saturating_sub(have))?;
-        let free = self.coalesce(blocks, free.at, blocks.tags.tag(free.at))?;
+        let grown = blocks.grow(need.saturating_sub(have))?;
+        let free = self.coalesce(blocks, grown.at, blocks.tags.tag(grown.at))?;
         self.remove(blocks, free)?;
         Ok(free)
     }
@@ -164,16 +164,18 @@ fn first_fit<A: Arena, const WORD: u64>(
     Ok(None)
 }
 
-/// The smallest free block of at least `need` bytes, the first of them.
+/// The smallest free block of at least `need` bytes, the first of them. The heap's last block counts as the largest: it
+/// can grow, and what is put there keeps the block before it from growing.
 fn best_fit<A: Arena, const WORD: u64>(blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Option<Free>, Refusal> {
     let mut best: Option<Free> = None;
     let mut at = blocks.tags.first;
     while at < blocks.tags.end {
         blocks.counters.searched += 1;
         let tag = blocks.tags.block(at)?;
-        let better = best.is_none_or(|best| tag.bytes < best.bytes);
+        let free = Free { at, bytes: tag.bytes };
+        let better = best.is_none_or(|best| free.bytes < best.bytes && free.end() != blocks.tags.end);
         if !tag.allocated && tag.bytes >= need && better {
-            best = Some(Free { at, bytes: tag.bytes });
+            best = Some(free);
         }
         at += tag.bytes;
     }

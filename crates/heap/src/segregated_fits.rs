@@ -81,8 +81,8 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
         let have = if merges { self.top.bytes } else { 0 };
         let grown = blocks.grow(need.saturating_sub(have))?;
         if blocks.settings.coalesce == Coalesce::Deferred && blocks.settings.align >= 8 {
-            self.quick.room += grown.bytes / 8;
-            self.quick.most += grown.bytes / 8;
+            self.quick.room += grown.bytes / 4;
+            self.quick.most += grown.bytes / 4;
         }
         if !merges {
             let old = std::mem::take(&mut self.top);
@@ -97,6 +97,16 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
             self.remove(blocks, before)?;
         }
         Ok(blocks.join(grown.at, tag, before, None))
+    }
+
+    #[inline(never)]
+    fn settle(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+        for bytes in (0..=QUICK_BYTES).step_by(8) {
+            while let Some(at) = self.quick.wake(&mut blocks.tags, bytes)? {
+                self.release(blocks, at)?;
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, tags: &Tags<A, WORD>, free: &Sizes, resting: &Sizes) -> Result<(), String> {
@@ -114,15 +124,35 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
     }
 
     fn table_bytes(&self) -> u64 {
-        size_of::<Self>() as u64
+        (self.bins.table_bytes() + size_of_val(&self.quick.heads)) as u64
     }
 }
 
 impl SegregatedFits {
-    /// Cuts `need` bytes from a free block, or from a new one. What is left over goes where the block came from: it stays the
-    /// victim or the top.
+    /// Cuts `need` bytes from the victim, which stays the victim, unless a block of just that size is free.
     #[inline(never)]
     fn cut<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<u64, Refusal> {
+        let align = blocks.settings.align;
+        if !blocks.splits(align)
+            && let Some(at) = self.quick.wake(&mut blocks.tags, need + align)?
+        {
+            return Ok(at);
+        }
+        if need < LARGE_BYTES && need <= self.victim.bytes && !self.bins.has_exact(need) {
+            let (at, rest) = blocks.place(self.victim, need);
+            self.victim = rest.unwrap_or_default();
+            return Ok(at);
+        }
+        self.cut_from_any(blocks, need)
+    }
+
+    /// Cuts `need` bytes from a free block, or from a new one.
+    #[inline(never)]
+    fn cut_from_any<A: Arena, const WORD: u64>(
+        &mut self,
+        blocks: &mut Blocks<A, WORD>,
+        need: u64,
+    ) -> Result<u64, Refusal> {
         let mut found = self.find(blocks, need)?;
         if found.is_none()
             && let Some(bytes) = self.quick.next_size(need)
@@ -132,43 +162,34 @@ impl SegregatedFits {
             found = self.find(blocks, need)?;
         }
         if found.is_none() && self.quick.is_ripe(need) {
-            self.coalesce_resting(blocks)?;
+            self.settle(blocks)?;
             found = self.find(blocks, need)?;
         }
         let free = match found {
             Some(free) => free,
             None => self.extend(blocks, need)?,
         };
-        // The top must stay at the top, whatever the request's size.
-        let at_top = free.end() == blocks.tags.end;
-        let (at, rest) = if at_top { blocks.place_at(Side::Low, free, need) } else { blocks.place(free, need) };
-        if let Some(rest) = rest {
-            self.keep(blocks, rest);
+        let (at, rest) = blocks.place(free, need);
+        match rest {
+            Some(rest) if need < LARGE_BYTES || rest.end() == blocks.tags.end => self.keep(blocks, rest),
+            Some(rest) => self.bins.insert(&mut blocks.tags, rest),
+            None => {}
         }
         Ok(at)
     }
 
-    /// A free block of at least `need` bytes, taken out of where it was.
-    #[inline(always)]
+    /// A free block of at least `need` bytes, taken out of where it was: from a bin, the victim or the top.
     fn find<A: Arena, const WORD: u64>(
         &mut self,
         blocks: &mut Blocks<A, WORD>,
         need: u64,
     ) -> Result<Option<Free>, Refusal> {
-        if self.victim.bytes >= need {
-            return Ok(Some(match self.bins.exact(&blocks.tags, need)? {
-                Some(free) => {
-                    self.bins.remove(&mut blocks.tags, free)?;
-                    free
-                }
-                None => std::mem::take(&mut self.victim),
-            }));
-        }
         if let Some(free) = self.bins.find(&blocks.tags, need, &mut blocks.counters)? {
             self.bins.remove(&mut blocks.tags, free)?;
             return Ok(Some(free));
         }
-        Ok((self.top.bytes >= need).then(|| std::mem::take(&mut self.top)))
+        let kept = if self.victim.bytes >= need { &mut self.victim } else { &mut self.top };
+        Ok((kept.bytes >= need).then(|| std::mem::take(kept)))
     }
 
     /// Keeps what a split left over: as the top, as the victim, or in a bin.
@@ -214,17 +235,6 @@ impl SegregatedFits {
             self.keep(blocks, free);
         } else {
             self.bins.insert(&mut blocks.tags, free);
-        }
-        Ok(())
-    }
-
-    /// Frees all resting blocks for good.
-    #[inline(never)]
-    fn coalesce_resting<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
-        for bytes in (0..=QUICK_BYTES).step_by(8) {
-            while let Some(at) = self.quick.wake(&mut blocks.tags, bytes)? {
-                self.release(blocks, at)?;
-            }
         }
         Ok(())
     }

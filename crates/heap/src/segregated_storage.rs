@@ -199,6 +199,10 @@ impl<A: Arena, const WORD: u64> Allocator<A> for SegregatedStorage<A, WORD> {
         0
     }
 
+    fn table_bytes(&self) -> u64 {
+        size_of_val(&self.free) as u64
+    }
+
     fn alignment(&self) -> u64 {
         self.align
     }

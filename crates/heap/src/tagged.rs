@@ -29,6 +29,11 @@ pub(crate) trait FreeBlocks<A: Arena, const WORD: u64>: Sized {
     /// Grows the heap so that a free block of at least `need` bytes is at its top, in no list.
     fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal>;
 
+    /// Frees for good what rests.
+    fn settle(&mut self, _blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Checks that exactly the blocks `free` are in its lists, and exactly those `resting` rest.
     fn check(&self, tags: &Tags<A, WORD>, free: &Sizes, resting: &Sizes) -> Result<(), String>;
 
@@ -54,7 +59,7 @@ impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
     /// `NoMemory` when the arena has no room for its first words.
     pub fn new(arena: A, settings: Settings) -> Result<Self, Refusal> {
         let tags = Tags::new(arena, &settings, F::LINKS)?;
-        Ok(Self { blocks: Blocks { tags, settings, counters: Counters::default() }, free: F::new(&settings) })
+        Ok(Self { blocks: Blocks::new(tags, settings), free: F::new(&settings) })
     }
 
     fn tags(&self) -> &Tags<A, WORD> {
@@ -85,6 +90,10 @@ impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
             return Ok(false);
         }
         let after = at + tag.bytes;
+        if self.tags().tag(after).quick {
+            self.free.settle(&mut self.blocks)?;
+        }
+        let tag = self.tags().block(at)?;
         let mut free = self.tags().free_after(after)?.unwrap_or(Free { at: after, bytes: 0 });
         if tag.bytes + free.bytes >= need {
             self.free.remove(&mut self.blocks, free)?;

@@ -56,31 +56,35 @@ pub struct Shape {
     pub footers: Footers,
     /// The smallest block: room for a payload of one byte, and when free for header, links and footer.
     pub min_block: u64,
+    /// The largest payload whose block's size a header can hold.
+    max_payload: u64,
+    /// What rounding down to the alignment makes the block of a payload: its tags, and the alignment less one.
+    overhead: u64,
 }
 
 impl Shape {
     /// The shape of blocks that hold `links` links when they are free.
     pub fn new(word: Word, align: u64, footers: Footers, links: u64) -> Self {
-        let mut shape = Self { word, align, footers, min_block: 0 };
-        let allocated = shape.tag_bytes() + 1;
-        let free = (2 + links) * word.bytes();
-        shape.min_block = round_up(allocated.max(free), align).expect("a few words");
-        shape
+        let tag_bytes = match footers {
+            Footers::All => 2 * word.bytes(),
+            Footers::Free => word.bytes(),
+        };
+        let smallest = (tag_bytes + 1).max((2 + links) * word.bytes());
+        let overhead = tag_bytes + align - 1;
+        let min_block = round_up(smallest, align).expect("a few words");
+        Self { word, align, footers, min_block, max_payload: word.max() - overhead, overhead }
     }
 
     /// The tags of an allocated block, in bytes.
     pub const fn tag_bytes(&self) -> u64 {
-        match self.footers {
-            Footers::All => 2 * self.word.bytes(),
-            Footers::Free => self.word.bytes(),
-        }
+        self.overhead + 1 - self.align
     }
 
     /// The block for a payload of `bytes` bytes, or `None` if no header can hold its size.
-    #[inline]
+    #[inline(always)]
     pub fn block_for(&self, bytes: u64) -> Option<u64> {
-        let block = round_up(bytes.checked_add(self.tag_bytes())?, self.align)?.max(self.min_block);
-        (block <= self.word.max()).then_some(block)
+        let fits = bytes <= self.max_payload;
+        fits.then(|| ((bytes + self.overhead) & !(self.align - 1)).max(self.min_block))
     }
 }
 
@@ -204,13 +208,34 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
     /// Writes the tags of a free block, and tells the block after it.
     #[inline(always)]
     pub fn set_free(&mut self, free: Free, before_allocated: bool) {
+        self.set_free_again(free, before_allocated);
+        if self.keeps_before() {
+            self.tell_after(free.end(), false);
+        }
+    }
+
+    /// Writes the tags of a free block that ends where one ended before, so that the block after it knows.
+    #[inline(always)]
+    pub fn set_free_again(&mut self, free: Free, before_allocated: bool) {
         let before_allocated = before_allocated && self.keeps_before();
         let tag = Tag { bytes: free.bytes, allocated: false, before_allocated, quick: false }.encode();
         self.put(free.at, tag);
         self.put(free.end() - WORD, tag);
-        if self.keeps_before() {
-            self.tell_after(free.end(), false);
+    }
+
+    /// Writes the tags of an allocated block and of the free rest after it, which were one free block.
+    #[inline(always)]
+    pub fn set_split(&mut self, at: u64, bytes: u64, rest: Free, before_allocated: bool) {
+        let keeps_before = self.keeps_before();
+        let before_allocated = before_allocated && keeps_before;
+        let tag = Tag { bytes, allocated: true, before_allocated, quick: false }.encode();
+        self.put(at, tag);
+        if !keeps_before {
+            self.put(rest.at - WORD, tag);
         }
+        let tag = Tag { bytes: rest.bytes, allocated: false, before_allocated: keeps_before, quick: false }.encode();
+        self.put(rest.at, tag);
+        self.put(rest.end() - WORD, tag);
     }
 
     /// Marks an allocated block as resting.

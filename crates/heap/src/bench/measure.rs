@@ -14,7 +14,7 @@ pub struct Sample {
     pub op: usize,
     /// The sum of all payloads.
     pub payload_bytes: u64,
-    /// The size of the heap.
+    /// The size of the heap: the arena, and the allocator's tables beside it.
     pub heap_bytes: u64,
     /// The allocated blocks with their tags and padding.
     pub block_bytes: u64,
@@ -25,8 +25,10 @@ pub struct Sample {
 pub struct Measured {
     /// The largest sum of payloads.
     pub peak_payload_bytes: u64,
-    /// The largest heap.
+    /// The largest heap: the arena, and the allocator's tables beside it.
     pub heap_bytes: u64,
+    /// The tables alone.
+    pub table_bytes: u64,
     /// The pages of it that were ever stored to, payloads included.
     pub touched_bytes: u64,
     /// At the peak: tags of allocated blocks.
@@ -132,8 +134,12 @@ impl<A: Arena> Replay<'_, A> {
 
     fn sample(&self, op: usize) -> Sample {
         let (payload_bytes, block_bytes) = (self.payload_bytes, self.block_bytes);
-        Sample { op, payload_bytes, block_bytes, heap_bytes: self.heap.arena().bytes() }
+        Sample { op, payload_bytes, block_bytes, heap_bytes: heap_bytes(self.heap) }
     }
+}
+
+fn heap_bytes<A: Arena>(heap: &dyn Allocator<A>) -> u64 {
+    heap.arena().bytes() + heap.table_bytes()
 }
 
 fn fill(id: usize) -> u8 {
@@ -180,7 +186,8 @@ pub fn measure(spec: &Spec, trace: &Trace, limit: u64) -> Result<Measured, Faile
     let start = Instant::now();
     run(heap.as_mut(), trace, usize::MAX, |replay, op| {
         let sample = replay.sample(op);
-        external_sum += 1.0 - sample.block_bytes as f64 / sample.heap_bytes.max(1) as f64;
+        let arena_bytes = replay.heap.arena().bytes().max(1);
+        external_sum += 1.0 - sample.block_bytes as f64 / arena_bytes as f64;
         if op % every == 0 || op == trace.ops.len() {
             samples.push(sample);
         }
@@ -191,12 +198,13 @@ pub fn measure(spec: &Spec, trace: &Trace, limit: u64) -> Result<Measured, Faile
     let (peak, [header_bytes, alignment_bytes, rounding_bytes]) = at_peak;
     Ok(Measured {
         peak_payload_bytes,
-        heap_bytes: heap.arena().bytes(),
+        heap_bytes: heap_bytes(heap.as_ref()),
+        table_bytes: heap.table_bytes(),
         touched_bytes: heap.arena().touched_bytes(),
         header_bytes,
         alignment_bytes,
         rounding_bytes,
-        external_bytes: peak.heap_bytes - peak.block_bytes,
+        external_bytes: peak.heap_bytes - heap.table_bytes() - peak.block_bytes,
         external_mean: external_sum / trace.ops.len().max(1) as f64,
         allocations: trace.ops.iter().filter(|op| !matches!(op, Op::Free { .. })).count() as u64,
         counters: heap.counters(),

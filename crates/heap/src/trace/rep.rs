@@ -1,16 +1,19 @@
-//! The malloc lab's text format.
+//! The malloc lab's text format, with the headers of its three drivers.
 //!
 //! ```text
-//!   20000          suggested heap size, not used        1    weight
-//!   3              blocks                               3    blocks
-//!   8              operations                           8    operations
-//!   1              weight                               0    ignored ranges
-//!   a 0 512        malloc                               ...  the newer labs' form
-//!   r 0 640        realloc
-//!   f 0            free; "f -1" is free(NULL)
+//!   2002                        2010s                          2022
+//!   20000   suggested heap      1    weight                    1      weight
+//!   3       blocks              3    blocks                    3      blocks
+//!   8       operations          8    operations                8      operations
+//!   1       weight, unused      0    ranges not checked?       1152   peak of payloads in bytes
+//!
+//!   a 0 512     malloc
+//!   r 0 640     realloc
+//!   f 0         free; "f -1" is free(NULL)
 //! ```
-//! The two header forms differ in what the first and fourth numbers are. No heap size is below 4, so a small first
-//! number is a weight: 0 nothing, 1 both scores, 2 utilisation, 3 throughput.
+//! No heap is suggested to have under 4 bytes, so a small first number is a weight: 0 nothing, 1 both scores, 2
+//! utilisation, 3 throughput. The first driver used neither the heap size nor the weight, and scored every trace alike.
+//! The fourth number says nothing that the trace does not.
 
 use super::{Live, Malformed, Op, Trace, Weight};
 use std::fmt::Write;
@@ -26,10 +29,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Malformed> {
     let mut lines = text.lines().enumerate().map(|(line, text)| (line + 1, text.trim()));
     let mut lines = lines.by_ref().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
     let mut header = || header(lines.next(), all);
-    let ((_, first), (ids_line, ids), (_, count), (_, last)) = (header()?, header()?, header()?, header()?);
+    let ((_, first), (ids_line, ids), (_, count), _) = (header()?, header()?, header()?, header()?);
     let mut live = Live::none_of(ids, bytes.len()).map_err(|reason| malformed(ids_line, &reason))?;
-    let weight = weight(if first < 4 { first } else { last });
-    let mut trace = Trace { ids: live.0.len() as u32, weight, ..Trace::default() };
+    let mut trace = Trace { ids: live.0.len() as u32, weight: weight(first), ..Trace::default() };
     let mut seen = 0;
     for (line, text) in lines {
         seen += 1;
@@ -85,8 +87,9 @@ fn operation(text: &str, live: &Live) -> Result<Option<Op>, String> {
     }
 }
 
-fn weight(code: u64) -> Weight {
-    match code {
+/// The weight that a header's first number names, if it is one.
+fn weight(first: u64) -> Weight {
+    match first {
         0 => Weight::None,
         2 => Weight::Utilisation,
         3 => Weight::Throughput,
@@ -98,6 +101,7 @@ fn malformed(line: usize, reason: &str) -> Malformed {
     Malformed { place: format!("line {line}"), reason: reason.into() }
 }
 
+/// The form of the 2010s, which the first driver reads as well.
 pub(super) fn write(trace: &Trace) -> String {
     let weight = match trace.weight {
         Weight::None => 0,
@@ -105,8 +109,7 @@ pub(super) fn write(trace: &Trace) -> String {
         Weight::Utilisation => 2,
         Weight::Throughput => 3,
     };
-    let (peak, _) = trace.peak_payload();
-    let mut text = format!("{}\n{}\n{}\n{weight}\n", peak.max(4), trace.ids, trace.ops.len());
+    let mut text = format!("{weight}\n{}\n{}\n0\n", trace.ids, trace.ops.len());
     for op in &trace.ops {
         match *op {
             Op::Malloc { id, bytes } | Op::Calloc { id, bytes } | Op::Aligned { id, bytes, .. } => {
@@ -125,13 +128,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_header_forms_are_one_trace() {
+    fn the_headers_of_all_drivers_are_one_trace() {
         let ops = "a 0 512\na 1 128\nr 0 640\nf 1\nf -1\nf 0\n";
-        let old = parse(format!("20000\n2\n6\n1\n{ops}").as_bytes()).expect("the old form");
-        let new = parse(format!("\u{feff}1\r\n2\n6\n0\n{ops}").as_bytes()).expect("the new form");
-        assert_eq!(old, new);
+        let [old, new, newest] = ["20000\n2\n6\n0", "1\n2\n6\n0", "\u{feff}1\r\n2\r\n6\r\n768\r"]
+            .map(|header| parse(format!("{header}\n{ops}").as_bytes()).expect("a header of a driver"));
+        assert_eq!((&old, &old), (&new, &newest), "the first driver did not use its weight");
         assert_eq!((old.ops.len(), old.weight, old.peak_payload()), (5, Weight::Both, (768, 3)));
-        assert_eq!(parse(write(&old).as_bytes()), Ok(old));
+    }
+
+    #[test]
+    fn a_small_first_number_is_a_weight_and_is_written_as_one() {
+        let weights = [Weight::None, Weight::Both, Weight::Utilisation, Weight::Throughput];
+        for (code, weight) in weights.into_iter().enumerate() {
+            let trace = parse(format!("{code}\n1\n2\n1\na 0 8\nf 0\n").as_bytes()).expect("a weight");
+            assert_eq!(trace.weight, weight);
+            assert_eq!(parse(write(&trace).as_bytes()), Ok(trace));
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn fields(row: &Row) -> Map<String, Value> {
         "utilisation": real(Measured::utilisation),
         "ops_per_second": row.ops_per_second,
         "relative_to_system": row.relative,
+        "table_bytes": number(|m| m.table_bytes),
         "header_bytes": number(|m| m.header_bytes),
         "alignment_bytes": number(|m| m.alignment_bytes),
         "rounding_bytes": number(|m| m.rounding_bytes),
@@ -130,6 +131,7 @@ fn details(rows: &[Row]) -> String {
         "allocator",
         "util %",
         "heap KiB",
+        "table %",
         "header %",
         "align %",
         "round %",
@@ -146,7 +148,7 @@ fn details(rows: &[Row]) -> String {
         let speed = [format!("{:.2}", row.ops_per_second / 1e6), format!("{:.2}", row.relative)];
         let Some(measured) = &row.measured else {
             let blank = if row.failed.is_some() { "failed" } else { "" };
-            let cells = [row.allocator.clone(), blank.into()].into_iter().chain(vec![String::new(); 6]);
+            let cells = [row.allocator.clone(), blank.into()].into_iter().chain(vec![String::new(); 7]);
             table.add_row(cells.chain(speed).chain(vec![String::new(); 3]));
             continue;
         };
@@ -156,6 +158,7 @@ fn details(rows: &[Row]) -> String {
             row.allocator.clone(),
             format!("{:.1}", 100.0 * measured.utilisation()),
             format!("{:.1}", heap / 1024.0),
+            share(measured.table_bytes),
             share(measured.header_bytes),
             share(measured.alignment_bytes),
             share(measured.rounding_bytes),
