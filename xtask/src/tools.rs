@@ -14,7 +14,11 @@ pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "cc", package: "build-essential" },
     Tool { program: "busybox", package: "busybox" },
     Tool { program: "gdb", package: "gdb" },
+    Tool { program: "lsof", package: "lsof" },
+    Tool { program: "ps", package: "procps" },
+    Tool { program: "pstree", package: "psmisc" },
     Tool { program: "python3", package: "python3" },
+    Tool { program: "strace", package: "strace" },
 ];
 
 /// What the benchmarks compare with.

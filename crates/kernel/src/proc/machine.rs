@@ -29,6 +29,9 @@ pub(super) fn find(path: &str) -> Option<What> {
         "loadavg" => What::Machine(loadavg),
         "vmstat" => What::Machine(vmstat),
         "swaps" => What::Machine(swaps),
+        // Where core files of guests go.
+        "sys/kernel/core_pattern" => What::Machine(|_, _| "core\n".to_owned()),
+        "sys/kernel/core_uses_pid" => What::Machine(|_, _| "0\n".to_owned()),
         "sys/kernel/pid_max" => What::Machine(|_, _| format!("{PID_MAX}\n")),
         "sys/kernel/threads-max" => What::Machine(|_, _| format!("{MAX_TASKS}\n")),
         "sys/kernel/ns_last_pid" => What::Machine(|kernel, _| format!("{}\n", kernel.next_number - 1)),

@@ -5,6 +5,7 @@ mod against_host;
 mod basics;
 mod files;
 mod model;
+mod references;
 mod remap;
 
 use super::*;
