@@ -200,6 +200,8 @@ static void contents(void)
     printf("present %d%d%d%d exclusive %d%d\n", (int)(words[0] >> 63), (int)(words[1] >> 63), (int)(words[2] >> 63),
            (int)(words[3] >> 63), (int)(words[0] >> 56 & 1), (int)(words[1] >> 56 & 1));
     fails("in words", pread(map, words, 7, 0));
+    say("it ends where programs do", pread(map, words, 8, (off_t)0x7ffffffff * 8) == 0);
+    say("and has none of the kernel's", pread(map, words, 8, (off_t)0x800000000 * 8) == 0);
     close(map);
 
     int adjustment = open("/proc/self/oom_score_adj", O_RDWR);

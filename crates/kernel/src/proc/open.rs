@@ -4,12 +4,10 @@ use super::node::{Node, What, Whose};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::Tid;
-use addr::{PAGE_BYTES, Page, VirtAddr};
+use addr::{Page, VirtAddr};
 
 /// Bytes of a word of pagemap.
 const WORD_BYTES: u64 = 8;
-/// The end of what pagemap tells of: one word for each page below it.
-const PAGE_MAP_END: u64 = 1 << 36;
 
 /// What a read of a stand-in gives.
 pub(crate) enum Content {
@@ -94,7 +92,7 @@ impl Kernel {
         Ok(buffer)
     }
 
-    /// Whole words only; beyond the last page there are none.
+    /// Whole words only; beyond the last page that programs can have there are none.
     fn read_page_map(&mut self, whose: Whose, at: u64, bytes: u64) -> Result<Vec<u8>, Errno> {
         if !at.is_multiple_of(WORD_BYTES) || !bytes.is_multiple_of(WORD_BYTES) {
             return Err(Errno::EINVAL);
@@ -102,7 +100,8 @@ impl Kernel {
         let space = self.processes.get(&whose.pid).and_then(|process| process.space);
         let Some(space) = space else { return Ok(Vec::new()) };
         let first = at / WORD_BYTES;
-        let end = first.saturating_add(bytes / WORD_BYTES).min(PAGE_MAP_END / PAGE_BYTES * PAGE_BYTES);
+        let last = self.mm.layout(space).task_size.page().get();
+        let end = first.saturating_add(bytes / WORD_BYTES).min(last);
         let is_root = host::files::identity()[1] == 0;
         let words = (first..end).map(|page| {
             let word = self.mm.pagemap_word(space, Page::new(page));
