@@ -25,12 +25,12 @@ fn who_takes_away_what_it_stands_on_dies_as_on_linux() {
 fn random_bytes_are_a_program_like_any_other() {
     let directory = tempfile::tempdir().unwrap();
     let program = compile("random_code", directory.path());
-    let output = under_pagewalk(&["--ram", "256M"], &program, &["1", "150"]);
+    let output = under_pagewalk(&["--ram", "256M"], &program, &["5000", "200"]);
     assert_is_well(&output);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let counts =
         stdout(&output).lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()).sum::<u32>();
-    assert_eq!(counts, 150, "{}", stdout(&output));
+    assert_eq!(counts, 200, "{}", stdout(&output));
 }
 
 /// Types a key when the script has said `ready`; how the command ended, and what became of the terminal.

@@ -33,12 +33,11 @@ pub struct Layout<'a> {
 impl<'a> Layout<'a> {
     /// Takes the bytes of one instruction that has a ModRM byte apart; they were decoded before, so they are whole.
     pub fn of(bytes: &'a [u8]) -> Self {
-        let prefix_count = bytes.iter().take_while(|byte| is_legacy_prefix(**byte)).count();
-        let (prefixes, rest) = bytes.split_at(prefix_count);
+        let (prefixes, rest) = bytes.split_at(prefix_bytes(bytes));
         let (lead, opcode_start) = match *rest {
             [0xc5, payload, ..] => (Lead::Vex2(payload), 2),
             [0xc4, first, second, ..] => (Lead::Vex3(first, second), 3),
-            [rex @ 0x40..=0x4f, ..] => (Lead::Legacy(Some(rex)), 1),
+            [rex, ..] if is_rex(rex) => (Lead::Legacy(Some(rex)), 1),
             _ => (Lead::Legacy(None), 0),
         };
         let rest = &rest[opcode_start..];
@@ -56,7 +55,8 @@ impl<'a> Layout<'a> {
     /// The instruction with another memory operand.
     pub fn with_base(&self, at: At, out: &mut Vec<u8>) {
         let At { pointer: base, disp } = at;
-        out.extend(self.prefixes.iter().filter(|byte| !matches!(byte, 0x67 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65)));
+        let is_dropped = |byte: u8| is_rex(byte) || matches!(byte, 0x67 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65);
+        out.extend(self.prefixes.iter().filter(|byte| !is_dropped(**byte)));
         let extended = base >> 3;
         match self.lead {
             Lead::Legacy(rex) => {
@@ -99,6 +99,23 @@ pub enum HighByte {
     No,
 }
 
+/// How many bytes precede the opcode of an instruction without VEX: prefixes, and REX.
+pub fn opcode_offset(bytes: &[u8]) -> usize {
+    let prefixes = prefix_bytes(bytes);
+    prefixes + usize::from(bytes.get(prefixes).is_some_and(|byte| is_rex(*byte)))
+}
+
+/// Bytes of prefixes: legacy ones, and each REX that another prefix follows, which is without effect (SDM vol. 2, 2.2.1).
+fn prefix_bytes(bytes: &[u8]) -> usize {
+    let is_prefix = |byte: u8| is_legacy_prefix(byte) || is_rex(byte);
+    let end = bytes.iter().take_while(|byte| is_prefix(**byte)).count();
+    if end > 0 && is_rex(bytes[end - 1]) { end - 1 } else { end }
+}
+
+fn is_rex(byte: u8) -> bool {
+    matches!(byte, 0x40..=0x4f)
+}
+
 fn is_legacy_prefix(byte: u8) -> bool {
     matches!(byte, 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65)
 }
@@ -137,6 +154,14 @@ mod tests {
         let mut text = String::new();
         NasmFormatter::new().format(&instruction, &mut text);
         text
+    }
+
+    #[test]
+    fn a_rex_before_another_prefix_is_none() {
+        assert_eq!(rebased(&[0x48, 0x66, 0x8b, 0x07], 3), "mov ax,[rbx]");
+        assert_eq!(rebased(&[0x4f, 0x48, 0x8b, 0x07], 3), "mov rax,[rbx]");
+        assert_eq!(opcode_offset(&[0x48, 0x67, 0xa1, 1, 2, 3, 4]), 2);
+        assert_eq!(opcode_offset(&[0x26, 0x26, 0x67, 0x48, 0xa1, 1, 2, 3, 4]), 4);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::shared::{PUSH_SLOT, TOP_OF_STACK};
 use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
 use crate::asm::{At, Mem, RAX, RBP, RSP, Reg, Width};
 use crate::block::{Address, Use};
-use crate::layout::{HighByte, Layout};
+use crate::layout::{self, HighByte, Layout};
 use crate::sabotage::Sabotage;
 
 /// Registers that can be named without a REX prefix.
@@ -77,7 +77,7 @@ impl Emitter<'_> {
     /// `mov` A0 to A3 as 8A, 8B, 88, 89 with the accumulator in the reg field.
     fn moffs(&mut self, operand: Operand) {
         let bytes = self.current_bytes();
-        let opcode_at = bytes.len() - if bytes.contains(&0x67) && bytes.len() < 9 { 5 } else { 9 };
+        let opcode_at = layout::opcode_offset(bytes);
         let mut equivalent: Vec<u8> = bytes[..opcode_at].iter().copied().filter(|byte| *byte != 0x67).collect();
         equivalent.extend([[0x8a, 0x8b, 0x88, 0x89][usize::from(bytes[opcode_at] & 3)], 0]);
         self.access(operand, |emitter, at| Layout::of(&equivalent).with_base(at, emitter.asm.buffer()));
