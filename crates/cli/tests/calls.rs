@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{same_transcript, stdout};
+use common::{compile, natively, same_transcript, stderr, stdout, under_pagewalk};
 use std::process::Command;
 
 #[test]
@@ -66,4 +66,32 @@ fn ignored_signals_are_inherited() {
     let all = bit(libc::SIGHUP) | bit(libc::SIGPIPE) | bit(libc::SIGINT);
     assert_eq!(ask("HUP PIPE INT") & all, all);
     assert_eq!(ask("HUP") & all, bit(libc::SIGHUP));
+}
+
+#[test]
+fn signals_say_what_they_are_about() {
+    let story = same_transcript("signals");
+    assert!(story.contains("stored 43 after 2 faults"), "{story}");
+}
+
+#[test]
+fn a_terminal_stops_and_signals_the_jobs_of_its_session() {
+    same_transcript("jobs");
+}
+
+#[test]
+fn hundreds_of_threads_wait_for_one_another() {
+    same_transcript("threads");
+}
+
+/// Quiet, and under a timer signal of 5 kHz in each process, with and without SA_RESTART.
+#[test]
+fn a_ring_of_fifty_processes_never_hangs() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("ring", directory.path());
+    for how in ["quiet", "restart", "again"] {
+        let guest = under_pagewalk(&["--quiet", "--ram", "512M"], &program, &[how]);
+        assert_eq!(stdout(&guest), stdout(&natively(&program, &[how])), "{how}: {}", stderr(&guest));
+        assert!(guest.status.success());
+    }
 }

@@ -5,11 +5,11 @@
 //! whoever started it. It fetches a duplicate of a descriptor out of the table of the thread that asks (pidfd_getfd),
 //! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
 
-use crate::KeptFile;
+use crate::{KeptFile, Ready};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +33,7 @@ enum Request {
     Read { file: usize, bytes: usize, offset: u64, answer: Sender<io::Result<Vec<u8>>> },
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
+    SetReady { file: usize, ready: Ready, answer: Sender<io::Result<()>> },
     Drop { file: usize },
 }
 
@@ -55,6 +56,15 @@ impl FileVault {
         let (tid, descriptor) = (crate::guest_thread::host_tid(), descriptor.as_raw_fd());
         let file = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
         Ok(KeptFile::in_vault(VaultFile { line: Arc::clone(&self.line), file }))
+    }
+}
+
+impl FileVault {
+    /// Keeps the writing end of a pipe.
+    pub(crate) fn keep_writer(&self, descriptor: BorrowedFd<'_>) -> io::Result<VaultFile> {
+        let (tid, descriptor) = (crate::guest_thread::host_tid(), descriptor.as_raw_fd());
+        let file = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
+        Ok(VaultFile { line: Arc::clone(&self.line), file })
     }
 }
 
@@ -94,6 +104,12 @@ impl VaultFile {
     }
 }
 
+impl VaultFile {
+    pub(crate) fn set_ready(&self, ready: Ready) -> io::Result<()> {
+        self.line.ask(|answer| Request::SetReady { file: self.file, ready, answer })
+    }
+}
+
 impl Drop for VaultFile {
     fn drop(&mut self) {
         self.line.send(Request::Drop { file: self.file });
@@ -122,6 +138,9 @@ fn serve(requests: &Receiver<Request>) {
             }
             Request::Metadata { file, answer } => {
                 let _ = answer.send(kept(&mut files, file).reader.metadata());
+            }
+            Request::SetReady { file, ready, answer } => {
+                let _ = answer.send(kept(&mut files, file).set_ready(ready));
             }
             Request::Drop { file } => files[file] = None,
         }
@@ -168,6 +187,20 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// The file is the writing end of a pipe: it gets its byte, or that is taken out by a reader made for that.
+    fn set_ready(&mut self, ready: Ready) -> io::Result<()> {
+        match ready {
+            Ready::Yes => self.reader.write_all(&[1]),
+            Ready::No => {
+                let path = format!("/proc/thread-self/fd/{}", self.reader.as_raw_fd());
+                let mut reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+                reader.read_exact(&mut [0])
+            }
+        }
+    }
+}
+
 /// A duplicate, in the calling thread's table, of a descriptor in another thread's.
 fn fetch(tid: i32, descriptor: RawFd) -> io::Result<File> {
     // SAFETY: opens a descriptor for a thread; no memory is involved.
@@ -193,7 +226,6 @@ fn owned(answer: i64) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use crate::guest_thread;
-    use std::io::Write;
     use std::os::fd::AsFd;
 
     #[test]

@@ -5,8 +5,9 @@ use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
 use crate::outcome::{HostCall, Outcome, Trap};
 use crate::proc::LoadAverage;
-use crate::signal::SigInfo;
+use crate::signal::{SigInfo, SignalFile};
 use crate::task::{FIRST_PID, Pid, Process, State, Status, Task, Tid};
+use crate::terminal::Terminals;
 use crate::waiting::FutexWaiter;
 use addr::{Access, Registers, VirtAddr};
 use host::cpu_time::CpuTime;
@@ -82,8 +83,8 @@ pub struct Kernel {
     pub(crate) next_number: u32,
     pub(crate) futexes: Vec<FutexWaiter>,
     pub(crate) ipc: Ipc,
-    /// The process group that the terminal belongs to.
-    pub(crate) foreground: u32,
+    pub(crate) signal_files: Vec<SignalFile>,
+    pub(crate) terminals: Terminals,
     /// Descriptors that stand for files and directories of our /proc.
     pub(crate) stand_ins: StandIns,
     /// Whether a guest has ever had one.
@@ -143,7 +144,8 @@ impl Kernel {
             next_number: FIRST_PID,
             futexes: Vec::new(),
             ipc: Ipc::default(),
-            foreground: FIRST_PID,
+            signal_files: Vec::new(),
+            terminals: Terminals::new(),
             stand_ins: StandIns::new()?,
             has_stand_ins: false,
             load: LoadAverage::new(Instant::now()),
@@ -215,6 +217,7 @@ impl Kernel {
     /// The tasks that have to look at the kernel: those that sleep shall wake, those in a host call come back from it,
     /// those that run leave generated code.
     pub fn take_notices(&mut self) -> Vec<Tid> {
+        self.settle_signal_files();
         std::mem::take(&mut self.notices)
     }
 
@@ -314,7 +317,7 @@ impl Kernel {
 
     /// A signal that pagewalk itself got and that is meant for the guest: the foreground processes get it.
     pub fn host_signal(&mut self, signal: i32) {
-        let group = self.foreground;
+        let group = self.terminals.own_foreground();
         let members: Vec<Pid> = self.members_of(group);
         for pid in members {
             self.send_to_process(pid, SigInfo::kernel(signal));

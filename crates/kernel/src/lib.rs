@@ -17,6 +17,7 @@ mod proc;
 mod signal;
 mod table;
 mod task;
+mod terminal;
 mod timers;
 mod waiting;
 

@@ -62,6 +62,8 @@ pub(crate) enum Then {
     Polled(Polled),
     /// The working directory is another: one of ours, or the host's.
     Entered { directory: Option<String> },
+    /// A file opened by a session's leader, which may take it as its terminal.
+    OpenedByLeader,
     /// The descriptors of the last task of a process are closed.
     Closed,
 }

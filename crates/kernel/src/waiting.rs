@@ -18,6 +18,8 @@ pub(crate) enum Waiting {
     Signal,
     /// One of these signals (sigtimedwait): where siginfo goes.
     SignalOf { set: SigSet, info_to: u64, until: Option<Instant> },
+    /// One of these signals, read from a descriptor: where it goes, and how much may.
+    SignalFile { set: SigSet, to: u64, bytes: u64 },
     /// A time (nanosleep): where what remains goes, and whether it is told.
     Time { until: Instant, remains_to: u64 },
     /// Semaphores (semop), which the kernel knows by the task.

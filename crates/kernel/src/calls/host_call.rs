@@ -31,7 +31,11 @@ impl Kernel {
         for (index, kind) in row.args.iter().enumerate() {
             call.args[index] = self.argument(args, row, index, *kind, &mut call, &mut copies)?;
         }
-        Ok(Flow::Host(super::opened::without_magic_links(call), then(copies, file)))
+        let then = match file {
+            None if self.may_take_terminal(args)? => Then::OpenedByLeader,
+            _ => then(copies, file),
+        };
+        Ok(Flow::Host(super::opened::without_magic_links(call), then))
     }
 
     fn argument(
@@ -62,6 +66,9 @@ impl Kernel {
             Kind::Path => {
                 let path = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
                 let mut path = self.host_path(args, row, index, path)?;
+                if path == b"/dev/tty" {
+                    path = self.controlling_terminal(args)?;
+                }
                 path.push(0);
                 call.buffer(path)
             }
@@ -163,6 +170,9 @@ impl Kernel {
         if result < 0 {
             return Err(self.host_error(tid, &call, result));
         }
+        if matches!(call.nr as i64, libc::SYS_close | libc::SYS_dup2 | libc::SYS_dup3 | libc::SYS_close_range) {
+            self.notice_hangups();
+        }
         match super::opened::check(&call, result) {
             None => {}
             Some(Closed::Refused) => return Err(Errno::EACCES),
@@ -170,6 +180,7 @@ impl Kernel {
         }
         match then {
             Then::Entered { directory } => self.process_of(tid).directory = directory,
+            Then::OpenedByLeader => self.terminal_opened(tid, result as i32),
             Then::Closed | Then::Polled(_) => {}
             Then::Answer(copies) => self.copy_out(tid, &call, &copies, result)?,
             Then::Wrote { copies, file } => {

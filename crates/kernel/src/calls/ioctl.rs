@@ -4,7 +4,6 @@ use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::outcome::{CopyLength, CopyOut, Then};
-use addr::VirtAddr;
 use host::call::Call;
 
 /// What the argument of a request is.
@@ -27,10 +26,14 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x540a, Shape::Value),        // TCXONC
     (0x540b, Shape::Value),        // TCFLSH
     (0x5411, Shape::Out(4)),       // TIOCOUTQ
+    (0x540c, Shape::Value),        // TIOCEXCL
+    (0x540d, Shape::Value),        // TIOCNXCL
     (0x5413, Shape::Out(8)),       // TIOCGWINSZ
-    (0x5414, Shape::In(8)),        // TIOCSWINSZ
     (0x541b, Shape::Out(4)),       // FIONREAD
     (0x5421, Shape::In(4)),        // FIONBIO
+    (0x5420, Shape::In(4)),        // TIOCPKT
+    (0x5423, Shape::In(4)),        // TIOCSETD
+    (0x5424, Shape::Out(4)),       // TIOCGETD
     (0x5425, Shape::Value),        // TCSBRKP
     (0x5441, Shape::Value),        // TIOCGPTPEER
     (0x5450, Shape::Value),        // FIONCLEX
@@ -41,6 +44,9 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x402c_542d, Shape::In(44)),  // TCSETSF2
     (0x8004_5430, Shape::Out(4)),  // TIOCGPTN
     (0x4004_5431, Shape::In(4)),   // TIOCSPTLCK
+    (0x8004_5432, Shape::Out(4)),  // TIOCGDEV
+    (0x8004_5438, Shape::Out(4)),  // TIOCGPKT
+    (0x8004_5439, Shape::Out(4)),  // TIOCGPTLCK
     (0x4004_9409, Shape::Value),   // FICLONE
     (0x4020_940d, Shape::In(32)),  // FICLONERANGE
     (0x8008_6601, Shape::Out(8)),  // FS_IOC_GETFLAGS
@@ -51,19 +57,15 @@ const KNOWN: &[(u32, Shape)] = &[
 
 /// Asks for signals when a descriptor is ready; they would go to pagewalk, and descriptors of guests send none.
 const FIOASYNC: u32 = 0x5452;
-const TIOCSCTTY: u32 = 0x540e;
-const TIOCGPGRP: u32 = 0x540f;
-const TIOCSPGRP: u32 = 0x5410;
-const TIOCNOTTY: u32 = 0x5422;
-const TIOCGSID: u32 = 0x5429;
 
 impl Kernel {
     pub(super) fn ioctl(&mut self, args: &Args) -> Result<Flow, Errno> {
         let request = args.at(1) as u32;
-        match request {
-            TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => return self.terminal_ioctl(args, request),
-            FIOASYNC => return Ok(Flow::Answer(0)),
-            _ => {}
+        if let Some(flow) = self.terminal_ioctl(args) {
+            return flow;
+        }
+        if request == FIOASYNC {
+            return Ok(Flow::Answer(0));
         }
         let shape = match KNOWN.iter().find(|(known, _)| *known == request) {
             Some((_, shape)) => *shape,
@@ -82,30 +84,5 @@ impl Kernel {
         let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
         let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
         Ok(Flow::Host(call, Then::Answer(copies)))
-    }
-
-    /// Groups and sessions are ours, so the terminal's are.
-    fn terminal_ioctl(&mut self, args: &Args, request: u32) -> Result<Flow, Errno> {
-        if !host::files::is_terminal(args.int(0)) {
-            return Err(Errno::ENOTTY);
-        }
-        let space = self.space_of(args.tid);
-        let to = VirtAddr::new(args.at(2));
-        match request {
-            TIOCGPGRP => self.mm.write_all(space, to, &self.foreground.to_le_bytes())?,
-            TIOCSPGRP => {
-                let group = self.mm.read_u32(space, to)?;
-                if self.members_of(group).is_empty() {
-                    return Err(Errno::ESRCH);
-                }
-                self.foreground = group;
-            }
-            TIOCGSID => {
-                let session = self.process_of_ref(args.tid).session;
-                self.mm.write_all(space, to, &session.to_le_bytes())?;
-            }
-            _ => {}
-        }
-        Ok(Flow::Answer(0))
     }
 }

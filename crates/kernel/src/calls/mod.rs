@@ -23,6 +23,7 @@ mod process;
 mod scheduling;
 mod signals;
 mod sockets;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -211,6 +212,10 @@ impl Kernel {
             return Err(Errno::ENOSYS);
         };
         self.may_make_descriptors(args)?;
+        self.before_terminal_transfer(args)?;
+        if let Some(flow) = self.read_signal_file(args) {
+            return flow;
+        }
         match row.class {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),

@@ -53,7 +53,8 @@ pub(super) fn without_magic_links(call: Call) -> Call {
     if is_own_directory && !goes_elsewhere(&call.buffers[buffer]) {
         return call;
     }
-    let flags = flags as i32 & KNOWN_FLAGS;
+    // Whose terminal it becomes is not the host's to decide.
+    let flags = flags as i32 & KNOWN_FLAGS | libc::O_NOCTTY;
     let flags = if flags & libc::O_PATH != 0 { flags & PATH_FLAGS } else { flags };
     let makes = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
     let how = [flags as u64, if makes { mode & MODE_BITS } else { 0 }, libc::RESOLVE_NO_MAGICLINKS];
@@ -154,7 +155,8 @@ mod tests {
     fn paths_of_the_host_are_opened_without_magic_links() {
         let call = opened(b"link\0", libc::O_RDWR | libc::O_CREAT | libc::O_ASYNC, 0o17_0644);
         assert_eq!((call.nr as i64, call.args[0], call.args[3]), (libc::SYS_openat2, Arg::Value(5), Arg::Value(24)));
-        assert_eq!(how(&call), [(libc::O_RDWR | libc::O_CREAT) as u64, 0o644, libc::RESOLVE_NO_MAGICLINKS]);
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOCTTY;
+        assert_eq!(how(&call), [flags as u64, 0o644, libc::RESOLVE_NO_MAGICLINKS]);
         let call = opened(b"/etc\0", libc::O_PATH | libc::O_RDWR | libc::O_DIRECTORY, 0o644);
         assert_eq!(how(&call)[..2], [(libc::O_PATH | libc::O_DIRECTORY) as u64, 0]);
         assert_eq!(opened(b"/proc/self/task/9/fd/0\0", 0, 0).nr as i64, libc::SYS_openat);

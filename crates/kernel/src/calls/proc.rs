@@ -114,7 +114,7 @@ impl Kernel {
     }
 
     /// The flags of open, if the call is one.
-    fn open_flags(&mut self, args: &Args) -> Result<Option<i32>, Errno> {
+    pub(super) fn open_flags(&mut self, args: &Args) -> Result<Option<i32>, Errno> {
         Ok(match args.nr as i64 {
             libc::SYS_open => Some(args.int(1)),
             libc::SYS_openat => Some(args.int(2)),

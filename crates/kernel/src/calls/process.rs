@@ -309,6 +309,7 @@ impl Kernel {
     /// The last task of a process has closed its descriptors: the process is a zombie now.
     pub(super) fn end_process(&mut self, tid: Tid) {
         let pid = self.tasks[&tid].pid;
+        let watched = self.groups_to_watch(pid);
         self.tasks.remove(&tid);
         let process = self.processes.get_mut(&pid).expect("a process lives as long as its tasks");
         let status = process.ending.expect("a process ends with a status");
@@ -316,9 +317,12 @@ impl Kernel {
         process.tasks.clear();
         self.ended_cpu += process.past.cpu;
         let (parent, exit_signal) = (process.parent, process.exit_signal);
+        self.leave_terminal(pid);
+        self.notice_hangups();
         self.note_ended(pid);
         self.undo_semaphores(pid);
         self.orphan_children(pid);
+        self.tell_orphaned_groups(&watched);
         self.tell_parent(pid, parent, exit_signal, status);
     }
 

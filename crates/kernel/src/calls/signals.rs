@@ -20,6 +20,7 @@ impl Kernel {
             libc::SYS_rt_sigprocmask => self.sigprocmask(args),
             libc::SYS_rt_sigpending => self.sigpending(args),
             libc::SYS_rt_sigtimedwait => return Some(self.sigtimedwait(args)),
+            libc::SYS_signalfd | libc::SYS_signalfd4 => self.signalfd(args),
             libc::SYS_kill => self.kill(args),
             libc::SYS_tkill => self.tgkill(args, None, args.at(0) as u32, args.int(1)),
             libc::SYS_tgkill => self.tgkill(args, Some(args.at(0) as u32), args.at(1) as u32, args.int(2)),

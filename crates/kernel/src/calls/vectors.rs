@@ -77,7 +77,7 @@ impl Kernel {
     }
 
     /// The bytes of all parts of an iovec, as far as they can be read.
-    pub(super) fn gather(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn gather(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Vec<u8>, Errno> {
         let mut all = Vec::new();
         for (from, bytes) in self.parts(space, iovec, count)? {
             match self.readable_part(space, from, bytes) {

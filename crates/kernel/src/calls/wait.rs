@@ -221,6 +221,10 @@ impl Kernel {
                 None if is_interrupted => Some(Err(Errno::EINTR)),
                 None => None,
             },
+            Waiting::SignalFile { set, to, bytes } => match self.take_signals_to(tid, set, to, bytes) {
+                None if is_interrupted => Some(Err(ERESTARTSYS)),
+                answer => answer,
+            },
             Waiting::Time { .. } if is_over => Some(Ok(Flow::Answer(0))),
             Waiting::Time { until, remains_to } if is_interrupted => {
                 Some(Err(self.interrupted_sleep(tid, until, remains_to)))

@@ -5,7 +5,7 @@ use super::status::actions_where;
 use super::template::{Others, Values};
 use crate::kernel::Kernel;
 use crate::signal::SIG_IGN;
-use crate::task::{INIT_PID, Pid};
+use crate::task::Pid;
 use std::fmt::Write;
 
 /// Nanoseconds of a tick of `sysconf(_SC_CLK_TCK)`.
@@ -99,18 +99,11 @@ impl Kernel {
         fields
     }
 
-    /// The terminal of a process and the group in its foreground. The processes of pagewalk's own session have its
-    /// terminal; a session that a guest made has none.
+    /// The terminal of a process and the group in its foreground.
     fn terminal_of(&self, pid: Pid) -> (i64, i64) {
-        let without = (0, -1);
-        if self.processes[&pid].session != INIT_PID {
-            return without;
-        }
-        let own = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let terminal = own.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(4)?.parse().ok());
-        match terminal {
-            None | Some(0) => without,
-            Some(terminal) => (terminal, self.foreground.into()),
+        match self.terminals.of_session(self.processes[&pid].session) {
+            None => (0, -1),
+            Some((device, terminal)) => (host::tty::encoded(device).into(), terminal.foreground.into()),
         }
     }
 

@@ -85,6 +85,7 @@ pub(super) fn wchan(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
         Some(Waiting::Futex { .. }) => "futex_wait_queue",
         Some(Waiting::Signal) => "sigsuspend",
         Some(Waiting::SignalOf { .. }) => "do_sigtimedwait",
+        Some(Waiting::SignalFile { .. }) => "signalfd_read_iter",
         Some(Waiting::Time { .. }) => "hrtimer_nanosleep",
         Some(Waiting::Semaphores { .. }) => "do_semtimedop",
         Some(Waiting::Send(_)) => "do_msgsnd",

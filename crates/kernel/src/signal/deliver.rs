@@ -35,6 +35,7 @@ impl Kernel {
             let action = self.process_of(tid).actions[info.signal as usize];
             match (action.handler, default_of(info.signal)) {
                 (SIG_IGN, _) | (SIG_DFL, DefaultAction::Ignore | DefaultAction::Continue) => {}
+                (SIG_DFL, DefaultAction::Stop) if self.stays(tid, info.signal) => {}
                 (SIG_DFL, DefaultAction::Stop) => self.stop(tid, info.signal),
                 (SIG_DFL, DefaultAction::Kill) => return self.begin_dying(tid, info, Core::Unwanted),
                 (SIG_DFL, DefaultAction::Core) => return self.begin_dying(tid, info, Core::Wanted),
@@ -68,6 +69,11 @@ impl Kernel {
             _ => 0,
         };
         Outcome::Dying(Dying { signal: info.signal, core, code: info.code, addr })
+    }
+
+    /// A terminal's signals do not stop a group that nobody could continue.
+    fn stays(&self, tid: Tid, signal: i32) -> bool {
+        signal != libc::SIGSTOP && self.is_orphaned(self.process_of_ref(tid).group)
     }
 
     fn stop(&mut self, tid: Tid, signal: i32) {

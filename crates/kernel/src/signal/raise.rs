@@ -5,6 +5,7 @@ use crate::kernel::Kernel;
 use crate::mm::FaultError;
 use crate::outcome::Trap;
 use crate::task::{News, Pid, State, Tid};
+use crate::waiting::Waiting;
 use addr::{Access, Registers, VirtAddr};
 use mmu::{Cause as RefusalCause, Refusal};
 
@@ -142,7 +143,10 @@ impl Kernel {
 
     fn waits_for(&self, tid: Tid, signal: i32) -> bool {
         let waiting = self.tasks[&tid].waiting;
-        matches!(waiting, Some(crate::waiting::Waiting::SignalOf { set, .. }) if set.has(signal))
+        let (Some(Waiting::SignalOf { set, .. }) | Some(Waiting::SignalFile { set, .. })) = waiting else {
+            return false;
+        };
+        set.has(signal)
     }
 }
 
