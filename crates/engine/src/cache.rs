@@ -7,6 +7,7 @@
 
 use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
 use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness, Mark, Placement, Site};
+use crate::code_map::{CodeMap, Key};
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{FetchRefused, Source};
@@ -14,7 +15,7 @@ use crate::translate::{Place, Plan, Sharing, Translator, Variant};
 use addr::{Page, PageRange, Pfn, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Stores, Tables};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
@@ -24,27 +25,6 @@ const LARGEST_BLOCK_BYTES: u32 = 64 << 10;
 
 /// How often the shared lookups of a block may fail for good.
 const MOST_UNSERVED: u32 = 32;
-
-/// The blocks of one or more trees of page tables that map the same code.
-#[derive(Default)]
-struct CodeMap {
-    /// How many trees.
-    users: u32,
-    by_rip: FxHashMap<Key, BlockId>,
-    by_page: FxHashMap<Page, Vec<BlockId>>,
-    /// Blocks whose shared lookups mostly fail: they are translated without.
-    unshared: FxHashSet<VirtAddr>,
-}
-
-/// A guest address and a variant in one word. A canonical address is unique without its upper two bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key(u64);
-
-impl Key {
-    fn new(rip: VirtAddr, variant: Variant) -> Self {
-        Self(rip.get() << 2 | variant as u64)
-    }
-}
 
 /// A tree of page tables and its code map.
 struct Tree {
@@ -277,9 +257,10 @@ impl CodeCache {
         if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
             self.empty();
         }
+        let map = self.map_of(tables);
+        let starts = self.maps[&map].by_page.get(&rip.page()).map(|of_page| &of_page.starts);
         let memory = Arc::clone(&self.memory);
         let mut source = Source::new(&memory, tables);
-        let map = self.map_of(tables);
         let place = Place {
             block: self.blocks.len() as BlockId,
             first_site: self.sites.len() as u32,
@@ -292,7 +273,7 @@ impl CodeCache {
             map,
             sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
         };
-        let block = self.translator.translate(&mut source, rip, variant, self.plan, place)?;
+        let block = self.translator.translate(&mut source, starts, rip, variant, self.plan, place)?;
         Ok(self.insert(block, source.pages()))
     }
 
@@ -313,7 +294,11 @@ impl CodeCache {
         map.by_rip.insert(Key::new(block.rip, block.variant), id);
         let mut newly_marked = Vec::new();
         for (page, pfn) in sources {
-            map.by_page.entry(*page).or_default().push(id);
+            let of_page = map.by_page.entry(*page).or_default();
+            of_page.blocks.push(id);
+            if *page == block.rip.page() && block.variant == Variant::Plain {
+                of_page.starts.add(block.rip);
+            }
             self.by_frame.entry(*pfn).or_default().push(id);
             // A prepared block is looked up anew each time; marking for it would make a store that patches the next
             // instruction of its own page start over for ever.
@@ -423,12 +408,12 @@ impl CodeCache {
         let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
         let mut dead = Vec::new();
         if range.count() < pages.len() as u64 {
-            range.iter().filter_map(|page| pages.remove(&page)).for_each(|blocks| dead.extend(blocks));
+            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.blocks));
         } else {
-            pages.retain(|page, blocks| {
+            pages.retain(|page, of_page| {
                 let kept = !range.contains(*page);
                 if !kept {
-                    dead.append(blocks);
+                    dead.append(&mut of_page.blocks);
                 }
                 kept
             });

@@ -17,6 +17,7 @@ mod block;
 mod bounce;
 mod by_hand;
 mod cache;
+mod code_map;
 mod context;
 mod cpu;
 mod exit;

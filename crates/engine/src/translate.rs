@@ -24,7 +24,7 @@ use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
 use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Mark, Site};
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
-use addr::VirtAddr;
+use addr::{PAGE_BYTES, VirtAddr};
 use emit::Emitter;
 use leave::Cold;
 use liveness::Peeked;
@@ -170,6 +170,30 @@ impl Parts {
     }
 }
 
+/// Where in a page blocks begin: code that comes to such a place goes on in that block, so that it is not translated
+/// again and again as the tail of others.
+#[derive(Clone, Copy)]
+pub struct Starts([u64; PAGE_BYTES as usize / 64]);
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self([0; PAGE_BYTES as usize / 64])
+    }
+}
+
+impl Starts {
+    /// Says that a block begins at an address of the page.
+    pub fn add(&mut self, rip: VirtAddr) {
+        let offset = rip.page_offset() as usize;
+        self.0[offset / 64] |= 1 << (offset % 64);
+    }
+
+    fn contains(&self, rip: VirtAddr) -> bool {
+        let offset = rip.page_offset() as usize;
+        self.0[offset / 64] & 1 << (offset % 64) != 0
+    }
+}
+
 /// Buffers and tables that outlive a translation.
 pub struct Translator {
     factory: InstructionInfoFactory,
@@ -209,12 +233,13 @@ impl Translator {
     pub fn translate(
         &mut self,
         source: &mut Source<'_>,
+        starts: Option<&Starts>,
         rip: VirtAddr,
         variant: Variant,
         plan: Plan,
         place: Place,
     ) -> Result<Block, FetchRefused> {
-        self.read_block(source, rip, variant, plan)?;
+        self.read_block(source, starts, rip, variant, plan)?;
         self.compute_liveness(source, variant, place.map);
         let variant = if variant == Variant::FlagsParked && self.live[0] == 0 { Variant::Plain } else { variant };
         Ok(self.emit(rip, variant, plan, place))
@@ -224,6 +249,7 @@ impl Translator {
     fn read_block(
         &mut self,
         source: &mut Source<'_>,
+        starts: Option<&Starts>,
         rip: VirtAddr,
         variant: Variant,
         plan: Plan,
@@ -254,7 +280,14 @@ impl Translator {
             at = analysed.next();
             let loops_back = matches!(analysed.class, Class::Branch(_, target) if target <= analysed.rip);
             let left_page = at.page() != rip.page();
-            if single || analysed.ends_block() || loops_back || left_page || self.instructions.len() == LONGEST_BLOCK {
+            let meets_block = starts.is_some_and(|starts| starts.contains(at));
+            if single
+                || analysed.ends_block()
+                || loops_back
+                || left_page
+                || meets_block
+                || self.instructions.len() == LONGEST_BLOCK
+            {
                 break;
             }
         }
