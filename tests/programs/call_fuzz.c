@@ -54,7 +54,7 @@ static const int never[] = {
     SYS_sethostname, SYS_setdomainname, SYS_settimeofday,   SYS_clock_settime, SYS_adjtimex,     SYS_clock_adjtime,
     SYS_acct,       SYS_vhangup,       SYS_syslog,          SYS_quotactl,      SYS_sync,         SYS_iopl,
     SYS_ioperm,     SYS_exit_group,    SYS_mount_setattr,   SYS_move_mount,    SYS_open_tree,    SYS_fsopen,
-    SYS_fsmount,    SYS_fsconfig,      SYS_fspick,          SYS_bpf,
+    SYS_fsmount,    SYS_fsconfig,      SYS_fspick,          SYS_bpf,           SYS_mq_open,
 };
 
 /* Calls whose first argument is a process or a thread. */
@@ -63,9 +63,9 @@ static const int to_processes[] = {
     SYS_prlimit64, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
 };
 
-/* Calls whose path may be any, because they change nothing. */
+/* Calls whose path may be any, because they change nothing. Not chdir: other calls would then act elsewhere. */
 static const int looks[] = {
-    SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_statfs, SYS_getxattr, SYS_listxattr, SYS_chdir,
+    SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_statfs, SYS_getxattr, SYS_listxattr,
 };
 
 static int listed(const int *list, size_t count, long call)
@@ -152,11 +152,15 @@ static uint64_t path(long call)
         "/proc/self/maps", "/proc/self/fd/3", "/proc/self/mem", "/proc/1/status", "/dev/null", "/proc/self/cwd",
         "/dev/tty", "/proc/self/task", "/sys/devices/system/cpu/online", "/proc/thread-self/ns", "/etc", "/",
     };
+    /* Nothing readable: what happens to lie somewhere could be a path that leads out of here. */
+    const uint64_t unreadable[] = {
+        0, 1, (uint64_t)pool + 2 * PAGE, (uint64_t)pool + 3 * PAGE, 0x800000000000, 0xffff800000000000, -8UL,
+    };
     size_t length = 1 + below(2 * PAGE - 2);
 
     switch (below(16)) {
     case 0:
-        return address() & ~0xfffUL; /* nothing readable, or what is there; never a path outside of here */
+        return unreadable[below(sizeof unreadable / sizeof *unreadable)];
     case 1:
         memset(text, 'x', length);
         text[length] = 0;
