@@ -1,6 +1,7 @@
 //! Where the memory goes: a replay that fills every payload, verifies it before it is freed or moved, and keeps count.
 
-use crate::{Allocator, Arena, Counters, Op, PagedArena, Ptr, Refusal, Spec, Trace};
+use super::touching::TouchingArena;
+use crate::{Allocator, Arena, Counters, Op, Ptr, Refusal, Spec, Trace};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -177,7 +178,7 @@ fn run<A: Arena>(
 /// # Errors
 /// The first operation that the allocator refused, or whose payload was overwritten.
 pub fn measure(spec: &Spec, trace: &Trace, limit: u64) -> Result<Measured, Failed> {
-    let mut heap = spec.open(PagedArena::new(limit)).map_err(|refusal| Failed::Refused(0, refusal))?;
+    let mut heap = spec.open(TouchingArena::new(limit)).map_err(|refusal| Failed::Refused(0, refusal))?;
     let (peak_payload_bytes, peak_at) = trace.peak_payload();
     let every = trace.ops.len().div_ceil(SAMPLES).max(1);
     let mut samples = Vec::new();

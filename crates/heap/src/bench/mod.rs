@@ -2,6 +2,7 @@
 
 mod measure;
 mod speed;
+mod touching;
 
 pub use measure::{Failed, Measured, Sample, measure, replay_until};
 pub use speed::{Speed, race};
