@@ -173,10 +173,10 @@ fn control_groups_allow_all_of_ram() {
 #[test]
 fn tools_show_the_guests_world() {
     if is_installed("ps") {
-        let script = "sleep 60 & ps -eo pid,ppid,stat,comm; kill $!";
+        let script = "sleep 60 & sleep 1; ps -eo pid,ppid,stat,comm; kill $!";
         let shown = guest_text(&[], &["sh", "-c", script]);
         let rows: Vec<Vec<&str>> = shown.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows, [vec!["2", "1", "S", "sh"], vec!["3", "2", "S", "sleep"], vec!["4", "2", "R", "ps"]]);
+        assert_eq!(rows, [vec!["2", "1", "S", "sh"], vec!["3", "2", "S", "sleep"], vec!["5", "2", "R", "ps"]]);
         let tree = guest_text(&[], &["sh", "-c", "ps -ef --forest | cat"]);
         assert!(tree.contains(r" \_ ps -ef --forest"), "{tree}");
         assert!(guest_text(&[], &["ps", "aux"]).contains(" ps aux\n"));

@@ -6,7 +6,7 @@
 use crate::Errno;
 use crate::calls::Args;
 use crate::kernel::Kernel;
-use crate::signal::{Cause, SigInfo};
+use crate::signal::{Cause, Pending, SigInfo};
 use crate::task::{Pid, Process, Tid};
 use addr::VirtAddr;
 use host::cpu_time::{self, CpuTime};
@@ -135,11 +135,7 @@ impl Kernel {
         let Some(signal) = timer.signal else { return };
         // A signal that still waits is told of the overrun; it does not queue again.
         let target = timer.target.filter(|tid| self.tasks.contains_key(tid));
-        let pending = match target {
-            Some(tid) => &mut self.task(tid).pending,
-            None => &mut self.living(pid).pending,
-        };
-        if pending.add_overrun(id as i32, missed.saturating_add(1)) {
+        if self.pending_at(pid, target).add_overrun(id as i32, missed.saturating_add(1)) {
             return;
         }
         let cause = Cause::Timer { id: id as i32, overrun: missed, value: timer.value };
@@ -327,10 +323,21 @@ impl Kernel {
         }
     }
 
+    /// Ends a timer; a signal of it that still waits is not delivered any more, as Linux has it since 6.13.
     pub(crate) fn timer_delete(&mut self, args: &Args) -> Result<u64, Errno> {
-        self.timer(args)?;
+        let target = self.timer(args)?.target.filter(|tid| self.tasks.contains_key(tid));
         self.process_of(args.tid).timers[args.at(0) as usize] = None;
+        let pid = self.pid_of(args.tid);
+        self.pending_at(pid, target).discard_timer(args.int(0));
         Ok(0)
+    }
+
+    /// Where the signals of a timer wait: at a thread of the process, or at the process.
+    fn pending_at(&mut self, pid: Pid, target: Option<Tid>) -> &mut Pending {
+        match target {
+            Some(tid) => &mut self.task(tid).pending,
+            None => &mut self.living(pid).pending,
+        }
     }
 
     fn timer(&mut self, args: &Args) -> Result<&mut Timer, Errno> {

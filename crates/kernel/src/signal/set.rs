@@ -146,6 +146,11 @@ impl Pending {
         is_waiting
     }
 
+    /// Forgets the signal of a timer that is no more.
+    pub fn discard_timer(&mut self, timer: i32) {
+        self.queue.retain(|info| !matches!(info.cause, Cause::Timer { id, .. } if id == timer));
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.queue.len()
@@ -198,6 +203,18 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| pending.take(SigSet(u64::MAX))).map(|info| info.signal).collect();
         assert_eq!(order, [libc::SIGSEGV, libc::SIGUSR1, 40, 40]);
+    }
+
+    #[test]
+    fn a_timer_that_is_no_more_sends_nothing() {
+        let mut pending = Pending::default();
+        for id in [1, 2] {
+            let cause = Cause::Timer { id, overrun: 0, value: 0 };
+            pending.push(SigInfo { signal: 40, code: -2, cause });
+        }
+        pending.discard_timer(1);
+        assert!(matches!(pending.take(SigSet(u64::MAX)).unwrap().cause, Cause::Timer { id: 2, .. }));
+        assert_eq!(pending.take(SigSet(u64::MAX)), None);
     }
 
     #[test]
