@@ -10,6 +10,7 @@ use crate::state::State;
 use crate::{Engine, trap};
 use addr::{Access, Registers, VirtAddr};
 use mmu::{CpuView, Kicked, Tables};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Instructions that a CPU has executed, when they are counted. Others may ask while it runs.
@@ -31,6 +32,8 @@ pub struct Cpu {
     pub(crate) engine: Arc<Engine>,
     pub(crate) view: Arc<CpuView>,
     pub(crate) gate: Gate,
+    /// The host addresses that hold generated code.
+    code: Range<u64>,
     /// The tree that the software TLB and the jump cache are about.
     pub(crate) tables: Option<Arc<Tables>>,
 }
@@ -42,10 +45,10 @@ impl Cpu {
         Slot::CHAOS.set(&view, u64::from(engine.chaos_interval()));
         let mut cache = engine.cache();
         cache.add_view(&view);
-        let gate = cache.gate();
+        let (gate, code) = (cache.gate(), cache.host_range());
         drop(cache);
         context::begin_jump_cache(&view, gate.nowhere);
-        Self { engine: Arc::clone(engine), view, gate, tables: None }
+        Self { engine: Arc::clone(engine), view, gate, code, tables: None }
     }
 
     /// What the kernel marks when it changes tables, and kicks.
@@ -56,8 +59,7 @@ impl Cpu {
     /// Runs a guest thread until something happens that only the kernel can see to.
     pub fn run(&mut self, registers: &mut Registers, tables: &Arc<Tables>, budget: Budget) -> Exit {
         self.switch_to(tables);
-        let code = self.engine.cache().host_range();
-        trap::prepare_thread(&self.view, code, self.gate.exit);
+        trap::prepare_thread(&self.view, &self.code, self.gate.exit);
         host::set_gs_base(self.view.base());
         let state = State { view: &self.view };
         state.load(registers);

@@ -157,30 +157,27 @@ impl Run<'_> {
             }
         };
         self.cpu.view.leave();
-        let reason = match left {
-            Ok(reason) => reason,
-            Err(missed) => return self.missed(missed),
-        };
-        match reason {
-            Reason::Miss(_) => unreachable!("a miss was seen to above"),
-            Reason::Link(number) => {
+        match left {
+            Err(missed) => self.missed(missed),
+            Ok(Reason::Miss(_)) => unreachable!("a miss was seen to above"),
+            Ok(Reason::Link(number)) => {
                 let cache = self.engine.cache();
                 let link = cache.link_record(number);
                 self.state().settle(Placement { parked: 0, flags: link.variant.flags() });
                 self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
                 if link.variant == Variant::Exact { After::Exactly(link.target) } else { After::At(link.target) }
             }
-            Reason::Indirect => {
+            Ok(Reason::Indirect) => {
                 let target = VirtAddr::new(self.state().gpr(RCX).wrapping_sub(self.state().gpr(RDX)));
                 self.state().settle(indirect_placement());
                 self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
                 After::At(target)
             }
-            Reason::Kick(block) => self.kicked(block),
-            Reason::Helper(number) => self.help(number),
-            Reason::Commit(_) => unreachable!("only a prepared block commits, and it is entered elsewhere"),
-            Reason::Trap => self.trapped(),
-            Reason::Chaos(number) => self.chaos(number),
+            Ok(Reason::Kick(block)) => self.kicked(block),
+            Ok(Reason::Helper(number)) => self.help(number),
+            Ok(Reason::Commit(_)) => unreachable!("only a prepared block commits, and it is entered elsewhere"),
+            Ok(Reason::Trap) => self.trapped(),
+            Ok(Reason::Chaos(number)) => self.chaos(number),
         }
     }
 
@@ -272,16 +269,13 @@ impl Run<'_> {
 
     /// Puts the page of an access into the software TLB; returns the host address of the byte.
     fn remember(&self, site: &Site, addr: VirtAddr, pfn: Pfn) -> u64 {
-        let frame = self.memory.ram().frame_address(pfn) as u64;
-        let writable = site.usage.access() == Access::Write;
         let (load, store) = match site.table {
             TlbTable::Read | TlbTable::Write => (TlbTable::Read, TlbTable::Write),
             TlbTable::StackRead | TlbTable::StackWrite => (TlbTable::StackRead, TlbTable::StackWrite),
         };
-        self.cpu.view.fill(load, addr.page(), frame);
-        if writable {
-            self.memory.code().note_store_entry(pfn);
-            self.cpu.view.fill(store, addr.page(), frame);
+        let frame = self.memory.remember(&self.cpu.view, load, addr.page(), pfn);
+        if site.usage.access() == Access::Write {
+            self.memory.remember(&self.cpu.view, store, addr.page(), pfn);
         }
         frame + addr.page_offset()
     }

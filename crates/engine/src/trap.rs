@@ -42,7 +42,7 @@ pub struct Trapped {
 }
 
 /// Tells the handler which code this thread is about to run, and gives the thread a signal stack if it has none.
-pub fn prepare_thread(view: &CpuView, code: std::ops::Range<u64>, exit: u64) {
+pub fn prepare_thread(view: &CpuView, code: &std::ops::Range<u64>, exit: u64) {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(install_handlers);
     RUNNING.with(|running| {

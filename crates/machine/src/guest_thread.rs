@@ -308,7 +308,8 @@ const CHANGE_AREAS: [i64; 9] = [
     libc::SYS_prctl,
 ];
 
-fn trap_of(exception: Exception) -> Trap {
+/// The trap of the kernel's that an exception of the CPU is.
+pub fn trap_of(exception: Exception) -> Trap {
     match exception {
         Exception::DivideError => Trap::DivideError,
         Exception::Breakpoint => Trap::Breakpoint,

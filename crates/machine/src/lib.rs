@@ -32,6 +32,7 @@ mod voice;
 pub use config::{Count, FileCache, Isa, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode};
 pub use control::Control;
 pub use crash::{Crash, CrashReport, Death, Place, signal_name};
+pub use guest_thread::trap_of;
 pub use host::outer_signals::die_of;
 pub use kernel::{LoadError, ProcessMaps};
 pub use machine::{CannotRun, Ended, Machine, Maps, OuterSignals, Watch};

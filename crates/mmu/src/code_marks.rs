@@ -33,7 +33,7 @@ impl CodeMarks {
     }
 
     /// Says that a software TLB is about to have an entry for stores to a frame.
-    pub fn note_store_entry(&self, pfn: Pfn) {
+    pub(crate) fn note_store_entry(&self, pfn: Pfn) {
         let word = &self.stored_to[pfn.get() as usize / 64];
         if word.load(Ordering::Relaxed) & Self::bit(pfn) == 0 {
             word.fetch_or(Self::bit(pfn), Ordering::AcqRel);

@@ -132,7 +132,7 @@ impl CpuView {
     }
 
     /// Remembers that `page` is at `host_address`. Only the CPU's own thread fills.
-    pub fn fill(&self, table: TlbTable, page: Page, host_address: u64) {
+    pub(crate) fn fill(&self, table: TlbTable, page: Page, host_address: u64) {
         let index = table.index(page);
         let part = index / (table.entries() / FLUSH_PARTS);
         self.filled[table as usize].fetch_or(1 << part, Ordering::Relaxed);

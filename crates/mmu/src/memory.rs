@@ -1,7 +1,7 @@
 //! The machine's physical memory.
 
-use crate::{CodeMarks, EntrySource};
-use addr::PhysAddr;
+use crate::{CodeMarks, CpuView, EntrySource, TlbTable};
+use addr::{Page, Pfn, PhysAddr};
 use host::Ram;
 use std::io;
 use std::sync::Arc;
@@ -29,6 +29,17 @@ impl Memory {
     /// Which frames hold translated code.
     pub fn code(&self) -> &CodeMarks {
         &self.code
+    }
+
+    /// Lets a CPU remember that `page` is in a frame; returns the host address of the frame. Only the CPU's own thread may,
+    /// and for stores only while the frame is not marked.
+    pub fn remember(&self, view: &CpuView, table: TlbTable, page: Page, pfn: Pfn) -> u64 {
+        if table.is_writable() {
+            self.code.note_store_entry(pfn);
+        }
+        let frame = self.ram.frame_address(pfn) as u64;
+        view.fill(table, page, frame);
+        frame
     }
 }
 

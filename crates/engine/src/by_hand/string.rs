@@ -218,13 +218,9 @@ impl StringOp<'_> {
     fn find(&self, addr: VirtAddr, table: TlbTable) -> Result<PhysAddr, Exit> {
         let access = if table.is_writable() { Access::Write } else { Access::Read };
         let at = self.guest.translate(addr, access)?;
-        let code = self.guest.memory.code();
-        if !table.is_writable() || !code.is_marked(at.pfn()) {
-            if table.is_writable() {
-                code.note_store_entry(at.pfn());
-            }
-            let frame = self.guest.memory.ram().frame_address(at.pfn()) as u64;
-            self.state.view.fill(table, addr.page(), frame);
+        let memory = self.guest.memory;
+        if !table.is_writable() || !memory.code().is_marked(at.pfn()) {
+            memory.remember(self.state.view, table, addr.page(), at.pfn());
         }
         Ok(at)
     }

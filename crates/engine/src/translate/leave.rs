@@ -20,17 +20,6 @@ pub enum Cold {
     Link { link: u32 },
 }
 
-impl Cold {
-    /// The same path, jumped to from a rel32 at an offset.
-    pub fn from(mut self, at: u32) -> Self {
-        match &mut self {
-            Self::Leave { jump, .. } | Self::Side { jump, .. } | Self::Shared { jump, .. } => *jump = at,
-            Self::Link { .. } => {}
-        }
-        self
-    }
-}
-
 impl Emitter<'_> {
     /// Leaves here for an instruction that is done by hand.
     pub fn leave_for_helper(&mut self) {

@@ -21,10 +21,15 @@ impl Emitter<'_> {
             self.asm.load_gs(Width::B64, pointer, Slot::prepared(self.prepared));
             self.prepared += 1;
         } else {
-            let site = self.place.first_site + self.parts.sites.len() as u32;
-            self.search_page(&operand, pointer, index, Cold::Leave { jump: 0, parked: 0, reason: Reason::Miss(site) });
+            let reason = Reason::Miss(self.next_site());
+            self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, parked: 0, reason });
         }
         self.add_site(&operand, pointer, Coverage::Own);
+    }
+
+    /// The number of the site that is added next.
+    pub(super) fn next_site(&self) -> u32 {
+        self.place.first_site + self.parts.sites.len() as u32
     }
 
     /// Says that the lookup that ends here is of an operand.
@@ -67,11 +72,12 @@ impl Emitter<'_> {
         }
     }
 
-    /// Computes the effective address; `pointer` becomes the host address, or the cold path is taken.
-    pub(super) fn search_page(&mut self, operand: &Operand, pointer: Reg, index: Reg, cold: Cold) {
+    /// Computes the effective address; `pointer` becomes the host address, or the cold path is taken, which is made with
+    /// the jump to it.
+    pub(super) fn search_page(&mut self, operand: &Operand, pointer: Reg, index: Reg, cold: impl FnOnce(u32) -> Cold) {
         let Operand { address, usage, bytes } = operand;
         self.effective_address(address, pointer);
-        self.chaos(self.place.first_site + self.parts.sites.len() as u32);
+        self.chaos(self.next_site());
         let table = table_for(address, *usage);
         let tags = tlb_offset(table);
         let entry = |word: i32| match address.as_constant() {
@@ -86,7 +92,7 @@ impl Emitter<'_> {
         self.asm.add_gs(pointer, entry(0));
         self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(*bytes));
         let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
-        self.parts.cold.push(cold.from(jump));
+        self.parts.cold.push(cold(jump));
         self.asm.add_gs(pointer, entry(8));
     }
 

@@ -165,15 +165,15 @@ impl Emitter<'_> {
             usage: reach.usage,
             bytes: (reach.highest - reach.lowest) as u16,
         };
-        let cold = Cold::Shared {
-            jump: 0,
-            site: self.place.first_site + self.parts.sites.len() as u32,
+        let (site, parked, flags, at) = (self.next_site(), self.parked, self.flags, self.index);
+        self.search_page(&operand, pointer, index, |jump| Cold::Shared {
+            jump,
+            site,
             pointer,
-            parked: self.parked,
-            flags: self.flags,
-            index: self.index,
-        };
-        self.search_page(&operand, pointer, index, cold);
+            parked,
+            flags,
+            index: at,
+        });
         self.add_site(&operand, pointer, Coverage::Shared);
     }
 }

@@ -18,11 +18,11 @@ pub use report::{Agreement, Divergence};
 
 use crate::{flags, registers};
 use addr::{Gpr, Registers, VirtAddr};
-use engine::{Budget, Cpu, Engine, EngineConfig, Exception, Exit};
+use engine::{Budget, Cpu, Engine, EngineConfig, Exit};
 use host::call::Interrupt;
 use host::traced::Stop;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
-use kernel::{Kernel, KernelConfig, LoadError, Outcome, Status, Tid, Trap};
+use kernel::{Kernel, KernelConfig, LoadError, Outcome, Status, Tid};
 use mirror::Mirror;
 use mmu::{Memory, Tables};
 use std::collections::HashMap;
@@ -182,7 +182,7 @@ impl Follower {
         match exit {
             Exit::Syscall => kernel.syscall(*tid, registers),
             Exit::Fault(fault) => kernel.fault(*tid, registers, fault.addr, fault.refusal),
-            Exit::Exception(exception) => kernel.exception(*tid, registers, trap_of(exception)),
+            Exit::Exception(exception) => kernel.exception(*tid, registers, machine::trap_of(exception)),
             Exit::Kicked | Exit::Budget | Exit::Chaos(_) => Outcome::Done,
         }
     }
@@ -342,17 +342,4 @@ enum Stepped {
     Ours,
     /// It is not done.
     Refused(Stop),
-}
-
-fn trap_of(exception: Exception) -> Trap {
-    match exception {
-        Exception::DivideError => Trap::DivideError,
-        Exception::Breakpoint => Trap::Breakpoint,
-        Exception::Debug => Trap::Debug,
-        Exception::InvalidOpcode(_) => Trap::InvalidOpcode,
-        Exception::GeneralProtection => Trap::GeneralProtection,
-        Exception::X87(_) => Trap::X87,
-        Exception::Simd(_) => Trap::Simd,
-        Exception::AlignmentCheck => Trap::AlignmentCheck,
-    }
 }
