@@ -89,7 +89,7 @@ sleep 5 & first=$!
 sleep 5 & second=$!
 group() { ps -o pgid= -p "$1" | tr -d ' '; }
 [ "$(group $first)" = "$first" ] && [ "$(group $second)" = "$second" ] && echo "groups of their own"
-kill -- -$first -$second; wait; echo ended
+for group in $first $second; do kill -- -$group; wait $group; echo "ended $?"; done
 #% case: redirections
 #% quick
 exec 3>out 4<<<"from four"; echo to three >&3; read -r line <&4; echo "$line"; exec 3>&- 4<&-; cat out

@@ -52,6 +52,7 @@ impl RunToken {
     /// Waits for the token.
     pub fn take(&self, tid: u32) {
         if self.waiting.load(Ordering::Acquire) == 0 && self.change(FREE, running(tid)) {
+            self.forget_kicks();
             return;
         }
         self.wait(tid);
@@ -130,9 +131,16 @@ impl RunToken {
             }
             queue = me.wake.wait_timeout(queue, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
         }
+        self.forget_kicks();
         queue.pop_front();
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         self.wake_first(&queue);
+    }
+
+    /// Kicks were for whoever had the token before. A waiter kicks every CPU, its own too, and would otherwise pass the
+    /// token on as soon as it gets it. What else a kick is for, the new holder looks at before it runs.
+    fn forget_kicks(&self) {
+        self.views.iter().for_each(|view| _ = view.take_kick());
     }
 
     fn wake_first(&self, queue: &VecDeque<Arc<Waiter>>) {
@@ -241,6 +249,24 @@ mod tests {
         token.pass(1);
         waiter.join().unwrap();
         token.give(1);
+    }
+
+    #[test]
+    fn who_gets_it_is_not_kicked_by_its_own_impatience() {
+        let token = Arc::new(RunToken::new(vec![CpuView::new(), CpuView::new()]));
+        token.take(1);
+        let other = Arc::clone(&token);
+        let waiter = thread::spawn(move || {
+            other.take(2);
+            let kicked = other.views[1].take_kick();
+            other.give(2);
+            kicked
+        });
+        while token.views[0].take_kick() == Kicked::No {
+            thread::yield_now();
+        }
+        token.give(1);
+        assert_eq!(waiter.join().unwrap(), Kicked::No);
     }
 
     #[test]
