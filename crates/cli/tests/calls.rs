@@ -12,6 +12,22 @@ fn interrupted_calls_go_on_as_linux_says() {
     assert!(!story.contains("the handler did not run"), "{story}");
 }
 
+/// Alignment and pending x87 errors come before pages, and a jump to no address is refused where it stands.
+#[test]
+fn faults_come_in_the_order_of_the_hardware() {
+    let story = same_transcript("fault_order");
+    assert!(
+        story.contains("return_ 0x4141414141414141: signal 11 code 128 at 0 trap 13 error 0, rip code+1"),
+        "{story}"
+    );
+}
+
+#[test]
+fn a_program_steps_itself() {
+    let story = same_transcript("single_step");
+    assert!(story.contains("51 traps"), "{story}");
+}
+
 #[test]
 fn system_v_objects_are_shared_waited_for_and_removed() {
     let story = same_transcript("system_v_ipc");

@@ -130,6 +130,16 @@ impl Analysed {
         }
     }
 
+    /// The same; a string instruction, of which each element is a step, done by hand.
+    pub fn without_repetition(self) -> Self {
+        match self.class {
+            Class::RepeatedMove(_) | Class::RepeatedStore(_) => {
+                Self { class: Class::Helper, flags_read: ARITHMETIC_FLAGS, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The address after it.
     pub fn next(&self) -> VirtAddr {
         self.rip.wrapping_add(u64::from(self.len))
@@ -378,7 +388,7 @@ fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
     }
     match instruction.mnemonic() {
         Nop | Endbr64 | Endbr32 | Prefetch | Prefetchw | Prefetchwt1 | Prefetchnta | Prefetcht0 | Prefetcht1
-        | Prefetcht2 | Reservednop | Pause | Clflush | Clflushopt | Clwb => return Class::Nothing,
+        | Prefetcht2 | Reservednop | Pause => return Class::Nothing,
         Cld => return Class::SetDirection(0),
         Std => return Class::SetDirection(1),
         Lea => return classify_lea(instruction),

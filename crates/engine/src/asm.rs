@@ -172,13 +172,13 @@ impl Assembler {
     }
 
     /// `movzx reg, reg16`, 32 bits, of a register below R8.
-    pub fn zero_extend16(&mut self, reg: Reg) {
-        self.raw(&[0x0f, 0xb7, 0xc0 | reg << 3 | reg]);
+    pub fn zero_extend16(&mut self, to: Reg, from: Reg) {
+        self.raw(&[0x0f, 0xb7, 0xc0 | to << 3 | from]);
     }
 
-    /// `jmp gs:[index * 4 + disp]`, of an index register below R8.
+    /// `jmp gs:[index * 8 + disp]`, of an index register below R8.
     pub fn jmp_gs_scaled(&mut self, index: Reg, disp: i32) {
-        self.raw(&[0x65, 0xff, 0x24, 0x85 | index << 3]);
+        self.raw(&[0x65, 0xff, 0x24, 0xc5 | index << 3]);
         self.dword(disp);
     }
 
@@ -464,8 +464,8 @@ mod tests {
         assert_eq!(text(|a| a.store_gs_imm(Gs::At(16), 7)), "mov dword [gs:10h],7");
         assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
         assert_eq!(text(|a| a.jmp_gs(Gs::Indexed(2, 8))), "jmp qword [gs:rdx+8]");
-        assert_eq!(text(|a| a.jmp_gs_scaled(2, 8)), "jmp qword [gs:rdx*4+8]");
-        assert_eq!(text(|a| a.zero_extend16(2)), "movzx edx,dx");
+        assert_eq!(text(|a| a.jmp_gs_scaled(2, 8)), "jmp qword [gs:rdx*8+8]");
+        assert_eq!(text(|a| a.zero_extend16(2, 1)), "movzx edx,cx");
         assert_eq!(text(|a| a.load_ymm_gs(9, 32)), "vmovdqu ymm9,[gs:20h]");
         assert_eq!(text(|a| a.store_ymm_gs(32, 3)), "vmovdqu [gs:20h],ymm3");
         assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");

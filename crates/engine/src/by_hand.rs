@@ -68,11 +68,6 @@ pub fn needs_hand(guest: &Guest<'_>, rip: VirtAddr) -> Result<bool, Exit> {
     })
 }
 
-/// Whether the instruction at `rip` belongs to the x87 unit.
-pub fn is_x87(guest: &Guest<'_>, rip: VirtAddr) -> bool {
-    fetch(guest, rip).is_ok_and(|instruction| features::is_x87(instruction.code()))
-}
-
 fn undefined(instruction: &Instruction) -> Exit {
     let opcode = if instruction.encoding() == EncodingKind::EVEX || features::uses_opmask(instruction) {
         Opcode::Avx512(Name(instruction.mnemonic()))
@@ -83,7 +78,10 @@ fn undefined(instruction: &Instruction) -> Exit {
 }
 
 /// Decodes the instruction at `rip`.
-fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
+///
+/// # Errors
+/// The fault, when it cannot be fetched; #UD if it is none.
+pub fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
     let mut source = crate::source::Source::new(guest.memory, guest.tables);
     let refused = |refused: crate::source::FetchRefused| {
         Exit::Fault(crate::exit::Fault { addr: refused.addr, access: addr::Access::Execute, refusal: refused.refusal })

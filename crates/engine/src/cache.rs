@@ -154,6 +154,12 @@ impl CodeCache {
         block.rip + u64::from(self.marks_of(block)[usize::from(instruction)].guest)
     }
 
+    /// The address of the last instruction of a block.
+    pub fn last_instruction_address(&self, block: &Block) -> VirtAddr {
+        let last = self.marks_of(block).last().expect("a block has instructions");
+        block.rip + u64::from(last.guest)
+    }
+
     fn marks_of(&self, block: &Block) -> &[Mark] {
         &self.marks[block.marks.start as usize..block.marks.end as usize]
     }

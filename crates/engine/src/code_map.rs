@@ -23,12 +23,12 @@ pub struct PageOfBlocks {
     pub starts: Starts,
 }
 
-/// A guest address and a variant in one word. A canonical address is unique without its upper two bits.
+/// A guest address and a variant in one word. A canonical address is unique without its upper three bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
 impl Key {
     pub fn new(rip: VirtAddr, variant: Variant) -> Self {
-        Self(rip.get() << 2 | variant as u64)
+        Self(rip.get() << 3 | variant as u64)
     }
 }

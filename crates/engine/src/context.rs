@@ -53,6 +53,10 @@ impl Slot {
     pub const TRAP_SIGNAL: Self = Self(46);
     /// Flags of the guest that the host does not run with.
     pub const SOFT_FLAGS: Self = Self(47);
+    /// The block whose indirect jump was the last, 32 bits.
+    pub const JUMPED_FROM: Self = Self(52);
+    /// What an indirect call pushed its return address over.
+    pub const PUSHED_OVER: Self = Self(53);
     /// Which parts of the jump cache have entries.
     const JUMPS_FILLED: Self = Self(51);
     /// Non-zero when DF is set.
@@ -86,8 +90,8 @@ const BOUNCE: usize = 256;
 const BOUNCE_WORDS: usize = (512 + 64) / 8;
 /// First word of the jump cache: the host address of a block's indirect entry for the lower bits of its guest address.
 const JUMP_CACHE: usize = 1024;
-/// Entries of the jump cache: the jump takes fifteen bits of the address.
-pub const JUMP_CACHE_ENTRIES: usize = 32768;
+/// Entries of the jump cache: the jump takes sixteen bits of the address.
+pub const JUMP_CACHE_ENTRIES: usize = 65536;
 /// Parts of the jump cache that are emptied or spared as one: a bit of [`Slot::JUMPS_FILLED`] each.
 const JUMP_CACHE_PARTS: usize = 64;
 const JUMP_CACHE_PART_ENTRIES: usize = JUMP_CACHE_ENTRIES / JUMP_CACHE_PARTS;
@@ -163,5 +167,5 @@ pub fn bounce_address(view: &CpuView, access: usize) -> u64 {
 
 const _: () = assert!(BOUNCE + 2 * BOUNCE_WORDS + 8 < JUMP_CACHE);
 const _: () = assert!(JUMP_CACHE + JUMP_CACHE_ENTRIES <= mmu::SAVE_WORDS);
-const _: () = assert!(JUMP_CACHE_ENTRIES == 1 << 15, "the jump takes fifteen bits");
+const _: () = assert!(JUMP_CACHE_ENTRIES == 1 << 16, "the jump takes sixteen bits");
 const _: () = assert!(PAGE_BYTES == 4096, "the lookup compares with 4096");

@@ -2,13 +2,12 @@
 
 use crate::asm::RCX;
 use crate::context::{self, Slot};
-use crate::exit::{Exit, Fault};
+use crate::exit::Exit;
 use crate::gate::Gate;
 use crate::run::{After, Exactness, Run};
-use crate::source::FetchRefused;
 use crate::state::State;
 use crate::{Engine, trap};
-use addr::{Access, Registers, VirtAddr};
+use addr::{Registers, VirtAddr};
 use mmu::{CpuView, Kicked, Tables};
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +35,14 @@ pub struct Cpu {
     code: Range<u64>,
     /// The tree that the software TLB and the jump cache are about.
     pub(crate) tables: Option<Arc<Tables>>,
+    jump_cache: JumpCache,
+}
+
+/// Whether a CPU's jump cache was filled; one that never runs takes no memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JumpCache {
+    Untouched,
+    Filled,
 }
 
 impl Cpu {
@@ -47,8 +54,7 @@ impl Cpu {
         cache.add_view(&view);
         let (gate, code) = (cache.gate(), cache.host_range());
         drop(cache);
-        context::begin_jump_cache(&view, gate.nowhere);
-        Self { engine: Arc::clone(engine), view, gate, code, tables: None }
+        Self { engine: Arc::clone(engine), view, gate, code, tables: None, jump_cache: JumpCache::Untouched }
     }
 
     /// What the kernel marks when it changes tables, and kicks.
@@ -79,6 +85,10 @@ impl Cpu {
             return;
         }
         self.detach();
+        if self.jump_cache == JumpCache::Untouched {
+            context::begin_jump_cache(&self.view, self.gate.nowhere);
+            self.jump_cache = JumpCache::Filled;
+        }
         self.engine.cache().register(tables);
         tables.attach(&self.view);
         self.tables = Some(Arc::clone(tables));
@@ -115,11 +125,8 @@ impl Cpu {
                 return (rip, Exit::Budget);
             }
             blocks_left -= 1;
-            if let Err(refused) = run.enter_block(rip) {
-                let FetchRefused { addr, refusal } = refused;
-                return (rip, Exit::Fault(Fault { addr, access: Access::Execute, refusal }));
-            }
-            match run.until_left() {
+            let is_stepping = run.state().is_stepping();
+            match if is_stepping { run.step(rip) } else { run.block(rip) } {
                 After::At(next) => rip = next,
                 After::Exactly(next) => {
                     // Nothing of the block at that address was executed.

@@ -42,6 +42,8 @@ pub enum Exception {
     Breakpoint,
     /// #DB: `int1`; RIP is past it.
     Debug,
+    /// #DB: an instruction was executed with TF set; RIP is past it.
+    Step,
     /// #UD.
     InvalidOpcode(Opcode),
     /// #GP: a misaligned or non-canonical operand, a privileged instruction.

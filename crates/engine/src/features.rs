@@ -140,6 +140,32 @@ pub fn is_x87(code: Code) -> bool {
         || matches!(code.mnemonic(), Mnemonic::Fisttp | Mnemonic::Emms)
 }
 
+/// Whether an instruction raises a pending x87 exception before it does anything.
+pub fn waits_for_x87(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let names_mmx = (0..instruction.op_count())
+        .any(|index| instruction.op_kind(index) == OpKind::Register && instruction.op_register(index).is_mm());
+    let passes = matches!(instruction.mnemonic(), Fnclex | Fninit | Fnsave | Fnstcw | Fnstenv | Fnstsw);
+    names_mmx || is_x87(instruction.code()) && !passes
+}
+
+/// The alignment of an instruction's memory operand that the hardware sees to before it looks at pages, if it is done
+/// through a lookup: of operands of 16 bytes of SSE, but for the moves and the string comparisons that exist for
+/// unaligned ones, and of the aligned moves of AVX. Operands of SHA are looked up first (on Zen).
+pub fn alignment(instruction: &Instruction) -> Option<u64> {
+    use Mnemonic::*;
+    let bytes = instruction.memory_size().size() as u64;
+    let needs = match (instruction.encoding(), instruction.mnemonic()) {
+        (_, Movups | Movupd | Movdqu | Lddqu) => false,
+        (_, Sha1msg1 | Sha1msg2 | Sha1nexte | Sha1rnds4 | Sha256msg1 | Sha256msg2 | Sha256rnds2) => false,
+        (_, Pcmpestri | Pcmpestri64 | Pcmpestrm | Pcmpestrm64 | Pcmpistri | Pcmpistrm) => false,
+        (EncodingKind::Legacy, _) => bytes == 16,
+        (_, Vmovaps | Vmovapd | Vmovdqa | Vmovntps | Vmovntpd | Vmovntdq | Vmovntdqa) => true,
+        _ => false,
+    };
+    needs.then_some(bytes)
+}
+
 /// `mov` with an absolute 64-bit address.
 pub fn is_moffs(code: Code) -> bool {
     use Code::*;

@@ -23,14 +23,18 @@ impl Guest<'_> {
         }
     }
 
+    /// Whether an address is canonical.
+    pub fn is_in_space(&self, addr: VirtAddr) -> bool {
+        addr.is_canonical(12 + 9 * self.tables.levels().count())
+    }
+
     /// Refuses a range that begins in the space and ends outside it: that is found before any page is looked at.
     ///
     /// # Errors
     /// The fault at the end of the range.
     pub fn check_end(&self, addr: VirtAddr, bytes: usize, access: Access) -> Result<(), Exit> {
         let last = addr.wrapping_add(bytes.saturating_sub(1) as u64);
-        let bits = 12 + 9 * self.tables.levels().count();
-        if last.is_canonical(bits) {
+        if self.is_in_space(last) {
             return Ok(());
         }
         match self.tables.walk(last, access, Privilege::User) {

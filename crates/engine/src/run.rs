@@ -35,15 +35,16 @@ pub struct Run<'a> {
     pub tables: &'a Tables,
     /// A direct jump that is to lead to the next block found, with the generation of the cache it is of.
     pub pending_link: Option<(PendingLink, u64)>,
-    /// Whether the next block is to be the exact one.
+    /// Which translation the next block is to be.
     pub exactness: Exactness,
 }
 
-/// Whether the exact translation is wanted.
+/// Which translation is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Exactness {
     Any,
     Exact,
+    Step,
 }
 
 /// A lookup that a walk could not do either.
@@ -98,6 +99,7 @@ impl Run<'_> {
         let variant = match (pending, exactness) {
             (Some((PendingLink::Direct(number), _)), _) => cache.link_record(number).variant,
             (_, Exactness::Exact) => Variant::Exact,
+            (_, Exactness::Step) => Variant::Step,
             (_, Exactness::Any) => Variant::Plain,
         };
         let id = cache.find(self.tables, rip, variant)?;
@@ -110,6 +112,16 @@ impl Run<'_> {
         self.verify(block);
         Slot::TARGET.set(&self.cpu.view, cache.host_address(block.body));
         Ok(())
+    }
+
+    /// Runs from a guest address until generated code is left.
+    pub fn block(&mut self, rip: VirtAddr) -> After {
+        match self.enter_block(rip) {
+            Ok(()) => self.until_left(),
+            Err(FetchRefused { addr, refusal }) => {
+                After::Stop(rip, Exit::Fault(Fault { addr, access: Access::Execute, refusal }))
+            }
+        }
     }
 
     /// Compares a block with the bytes it was made of, if that was asked for: a difference is a translation that should
@@ -169,6 +181,10 @@ impl Run<'_> {
             }
             Ok(Reason::Indirect) => {
                 let target = VirtAddr::new(self.state().gpr(RCX).wrapping_sub(self.state().gpr(RDX)));
+                if !self.guest().is_in_space(target) {
+                    let rip = self.undo_jump(indirect_placement());
+                    return After::Stop(rip, Exit::Exception(Exception::GeneralProtection));
+                }
                 self.state().settle(indirect_placement());
                 self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
                 After::At(target)
@@ -212,8 +228,9 @@ impl Run<'_> {
         let Missed { site, missing } = missed;
         match missing {
             Missing::Refused(exit) => {
+                let addr = self.site_address(&site);
                 let rip = self.settle_at(&site);
-                After::Stop(rip, exit)
+                After::Stop(rip, self.first_raised(rip, addr, site.bytes, exit))
             }
             Missing::Slow => self.slow_store(&site),
             Missing::PageBoundary => After::Exactly(self.settle_at(&site)),
@@ -371,20 +388,19 @@ impl Run<'_> {
         drop(cache);
         self.state().settle(mark.placement);
         self.uncount(left);
-        (rip, Exit::Exception(exception(trapped, by_hand::is_x87(&self.guest(), rip))))
+        (rip, Exit::Exception(self.exception(rip, trapped)))
     }
-}
 
-/// What a host signal means for the guest.
-fn exception(trapped: trap::Trapped, x87: bool) -> Exception {
-    const FPE_INTDIV: i32 = 1;
-    match trapped.signal {
-        libc::SIGFPE if trapped.code == FPE_INTDIV => Exception::DivideError,
-        libc::SIGFPE if x87 => Exception::X87(trapped.code),
-        libc::SIGFPE => Exception::Simd(trapped.code),
-        libc::SIGILL => Exception::InvalidOpcode(Opcode::Undefined),
-        libc::SIGBUS => Exception::AlignmentCheck,
-        libc::SIGTRAP => Exception::Debug,
-        _ => Exception::GeneralProtection,
+    /// What a host signal in the instruction at `rip` means for the guest.
+    fn exception(&self, rip: VirtAddr, trapped: trap::Trapped) -> Exception {
+        const FPE_INTDIV: i32 = 1;
+        match trapped.signal {
+            libc::SIGFPE if trapped.code == FPE_INTDIV => Exception::DivideError,
+            libc::SIGFPE => self.pending_x87(rip).unwrap_or(Exception::Simd(trapped.code)),
+            libc::SIGILL => Exception::InvalidOpcode(Opcode::Undefined),
+            libc::SIGBUS => Exception::AlignmentCheck,
+            libc::SIGTRAP => Exception::Debug,
+            _ => Exception::GeneralProtection,
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Run<'_> {
         let mut bounced = Vec::new();
         for (access, site) in sites.iter().enumerate() {
             let addr = self.state().evaluate(&site.address);
-            let address = self.prepare_access(access, site, addr, &mut bounced)?;
+            let prepared = self.prepare_access(access, site, addr, &mut bounced);
+            let address = prepared.map_err(|exit| self.first_raised(rip, addr, site.bytes, exit))?;
             Slot::prepared(access).set(&self.cpu.view, address);
         }
         let counted = Slot::COUNT.get(&self.cpu.view);

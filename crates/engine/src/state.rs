@@ -13,6 +13,8 @@ use mmu::CpuView;
 pub const ARITHMETIC: u64 = 0x8d5;
 /// The direction flag.
 pub const DIRECTION: u64 = 0x400;
+/// The trap flag: the program steps itself.
+const TRAP: u64 = 0x100;
 /// Flags that the host's RFLAGS hold while generated code runs.
 const IN_HOST: u64 = ARITHMETIC | DIRECTION;
 /// Flags that a program can set but generated code must not run with: TF, NT, AC, ID.
@@ -65,6 +67,11 @@ impl State<'_> {
             registers.x87 = x87::save();
             Slot::X87_USED.set(self.view, 0);
         }
+    }
+
+    /// Whether each instruction is to be followed by a trap.
+    pub fn is_stepping(&self) -> bool {
+        Slot::SOFT_FLAGS.get(self.view) & TRAP != 0
     }
 
     /// Brings what generated code parked back into the `raw` slots.

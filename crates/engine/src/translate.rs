@@ -50,13 +50,15 @@ pub enum Variant {
     /// Entered with the flags in the host's; every access has a lookup of its own. The way on from a shared lookup that
     /// cannot serve.
     Exact,
+    /// One instruction, for a program that steps itself: nothing in it jumps to another block.
+    Step,
 }
 
 impl Variant {
     /// Where the flags are at the entry.
     pub fn flags(self) -> Flags {
         match self {
-            Self::Plain | Self::Prepared | Self::Exact => Flags::InCpu,
+            Self::Plain | Self::Prepared | Self::Exact | Self::Step => Flags::InCpu,
             Self::FlagsParked => Flags::Parked,
         }
     }
@@ -256,7 +258,7 @@ impl Translator {
     ) -> Result<(), FetchRefused> {
         self.instructions.clear();
         self.bytes.clear();
-        let single = variant == Variant::Prepared || plan.extent == Extent::Instruction;
+        let single = matches!(variant, Variant::Prepared | Variant::Step) || plan.extent == Extent::Instruction;
         let mut at = rip;
         loop {
             let fetched = match source.fetch(at) {
@@ -276,7 +278,7 @@ impl Translator {
             let mut bytes = [0; LONGEST_INSTRUCTION];
             bytes[..fetched.bytes().len()].copy_from_slice(fetched.bytes());
             self.bytes.push(bytes);
-            self.instructions.push(analysed);
+            self.instructions.push(if variant == Variant::Step { analysed.without_repetition() } else { analysed });
             at = analysed.next();
             let loops_back = matches!(analysed.class, Class::Branch(_, target) if target <= analysed.rip);
             let left_page = at.page() != rip.page();

@@ -1,5 +1,6 @@
 //! The x87 state, which stays in the host's registers while generated code and Rust take turns.
 
+use crate::exit::Exception;
 use addr::X87_BYTES;
 use std::arch::asm;
 use std::cell::Cell;
@@ -46,9 +47,17 @@ pub fn mmx_offset(image: &[u8; X87_BYTES], number: usize) -> usize {
     32 + 16 * (number.wrapping_sub(top) & 7)
 }
 
-/// Whether an unmasked exception is pending: the next instruction of the unit but a few raises it.
-pub fn is_exception_pending(image: &[u8; X87_BYTES]) -> bool {
-    image[2] & 0x80 != 0
+/// The unmasked exception that is pending: the next instruction of the unit but a few raises it.
+pub fn pending_exception(image: &[u8; X87_BYTES]) -> Option<Exception> {
+    let is_pending = image[2] & 0x80 != 0;
+    // FPE_FLTINV, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES.
+    is_pending.then_some(Exception::X87(match image[2] & !image[0] {
+        raised if raised & 1 != 0 => 7,
+        raised if raised & 4 != 0 => 3,
+        raised if raised & 8 != 0 => 4,
+        raised if raised & 0x12 != 0 => 5,
+        _ => 6,
+    }))
 }
 
 /// What any MMX instruction does: the top of the stack is register 0, and all registers are in use.

@@ -168,8 +168,10 @@ pub enum Core {
 pub enum Trap {
     /// #DE.
     DivideError,
-    /// #DB.
+    /// #DB of `int1`.
     Debug,
+    /// #DB after an instruction that was executed with TF set.
+    Step,
     /// #BP: rip is past the instruction.
     Breakpoint,
     /// #UD.

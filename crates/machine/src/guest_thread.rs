@@ -314,6 +314,7 @@ pub fn trap_of(exception: Exception) -> Trap {
         Exception::DivideError => Trap::DivideError,
         Exception::Breakpoint => Trap::Breakpoint,
         Exception::Debug => Trap::Debug,
+        Exception::Step => Trap::Step,
         Exception::InvalidOpcode(_) => Trap::InvalidOpcode,
         Exception::GeneralProtection => Trap::GeneralProtection,
         Exception::X87(_) => Trap::X87,

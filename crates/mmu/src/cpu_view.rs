@@ -23,7 +23,7 @@ pub const TLB_ENTRIES: usize = 16384;
 /// Entries of the tables for accesses through RSP; a power of two.
 pub const STACK_TLB_ENTRIES: usize = 64;
 /// Words of the save area; what they hold is the engine's business.
-pub const SAVE_WORDS: usize = 33792;
+pub const SAVE_WORDS: usize = 66560;
 
 // The words of a view: where its parts begin.
 const KICK: usize = SAVE_WORDS;

@@ -1,6 +1,6 @@
 //! Gathers and masked moves: elements that the mask leaves out are not accessed, so they cannot fault.
 
-use crate::exit::{Exception, Exit};
+use crate::exit::Exit;
 use crate::guest::Guest;
 use crate::state::State;
 use crate::x87;
@@ -8,8 +8,6 @@ use addr::VirtAddr;
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 const RDI: u8 = 7;
-/// si_code of an invalid x87 operation.
-const FPE_FLTINV: i32 = 7;
 
 /// `vgather*`, `vpgather*` (SDM vol. 2, VGATHERDPD): elements in order; a done one clears its mask, so that a fault in
 /// the middle loses nothing.
@@ -112,8 +110,8 @@ pub fn byte_store(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction
     let (values, mask, bytes) = match instruction.mnemonic() {
         Mnemonic::Maskmovq => {
             let image = x87::save();
-            if x87::is_exception_pending(&image) {
-                return Err(Exit::Exception(Exception::X87(FPE_FLTINV)));
+            if let Some(exception) = x87::pending_exception(&image) {
+                return Err(Exit::Exception(exception));
             }
             let mm = |register: Register| {
                 let mut bytes = [0; 32];

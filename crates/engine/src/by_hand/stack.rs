@@ -41,6 +41,11 @@ pub fn call(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -> R
         _ if instruction.code() == Code::Call_rm64 => guest.load(state.operand_address(instruction), 8)?,
         _ => return Err(Exit::Exception(Exception::GeneralProtection)),
     };
+    // Zen finds out whether it can push before it looks at the target, and pushes afterwards.
+    guest.check_writable(VirtAddr::new(state.gpr(RSP).wrapping_sub(8)), 8)?;
+    if !guest.is_in_space(VirtAddr::new(target)) {
+        return Err(Exit::Exception(Exception::GeneralProtection));
+    }
     push(state, guest, instruction.next_ip(), 8)?;
     Ok(VirtAddr::new(target))
 }

@@ -63,7 +63,8 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -
         Operation::Scan | Operation::Compare => Some(0),
         _ => None,
     };
-    let mut patience = PATIENCE;
+    // Each element is a step.
+    let mut patience = if state.is_stepping() { 1 } else { PATIENCE };
     while op.count() != 0 {
         if patience == 0 {
             return Ok(Next::Again);

@@ -73,8 +73,10 @@ fn fxrstor(state: State<'_>, guest: &Guest<'_>, addr: VirtAddr) -> Result<(), Ex
 }
 
 fn xsave(state: State<'_>, guest: &Guest<'_>, addr: VirtAddr, requested: u64, compaction: u64) -> Result<(), Exit> {
+    let bytes = if requested & AVX != 0 { AREA_BYTES } else { YMM_AT };
+    guest.check_writable(addr, bytes)?;
     let mut area = [0; AREA_BYTES];
-    guest.read(addr, &mut area)?;
+    guest.read(addr, &mut area[..bytes])?;
     if requested & X87 != 0 {
         put_x87(&mut area);
     }
@@ -96,7 +98,6 @@ fn xsave(state: State<'_>, guest: &Guest<'_>, addr: VirtAddr, requested: u64, co
     if compaction != 0 {
         area[HEADER_AT + 8..HEADER_AT + 16].copy_from_slice(&compaction.to_le_bytes());
     }
-    let bytes = if requested & AVX != 0 { AREA_BYTES } else { YMM_AT };
     guest.write(addr, &area[..bytes])
 }
 

@@ -3,9 +3,9 @@
 use super::Variant;
 use super::emit::{Emitter, Looped};
 use crate::analysis::{Class, Operand, Target};
-use crate::asm::{At, Mem, RCX, RDX, RSP, Reg, Width};
+use crate::asm::{At, RCX, RDX, RSP, Reg, Width};
 use crate::block::{Address, Flags, Narrow, Use};
-use crate::context::jump_cache_offset;
+use crate::context::{Slot, jump_cache_offset};
 use addr::VirtAddr;
 
 /// What an indirect jump leaves parked: the target is in RCX, RDX is the index.
@@ -22,7 +22,8 @@ impl Emitter<'_> {
                 self.go_to(target);
             }
             Class::Call(target) => {
-                self.push_return_address(0);
+                let at = self.push_slot(0);
+                self.push_return_address(at, 0);
                 self.go_to(target);
             }
             Class::JumpIndirect(target) => {
@@ -32,7 +33,11 @@ impl Emitter<'_> {
             }
             Class::CallIndirect(target) => {
                 self.load_target(target);
-                self.push_return_address(1 << RCX);
+                let at = self.push_slot(1 << RCX | 1 << RDX);
+                // For the case that the target is no address: then nothing was pushed.
+                self.asm.load(RDX, at);
+                self.asm.store_gs(Width::B64, Slot::PUSHED_OVER, RDX);
+                self.push_return_address(at, 1 << RCX);
                 self.jump_through_cache();
             }
             Class::Return(extra) => {
@@ -110,8 +115,7 @@ impl Emitter<'_> {
     }
 
     /// Stores the address after the call; `busy` registers hold something that is needed.
-    fn push_return_address(&mut self, busy: u16) {
-        let at = self.push_slot(busy);
+    fn push_return_address(&mut self, at: At, busy: u16) {
         let value = self.current().next().get();
         match i32::try_from(value as i64) {
             Ok(value) => {
@@ -135,7 +139,7 @@ impl Emitter<'_> {
                 self.park(RCX);
                 self.park(RDX);
                 if self.is_parked(register) {
-                    self.asm.load_gs(Width::B64, RCX, crate::context::Slot::parked(register));
+                    self.asm.load_gs(Width::B64, RCX, Slot::parked(register));
                 } else {
                     self.asm.mov(Width::B64, RCX, register);
                 }
@@ -170,13 +174,13 @@ impl Emitter<'_> {
     }
 
     /// Jumps to where the jump cache says for the guest address in RCX: to the indirect entry of a block, which sees
-    /// whether the address is its own. No flag is touched, since nobody knows who reads them.
+    /// whether the address is its own. No flag is touched, since nobody knows who reads them. The block is noted, because
+    /// a jump to what is no address is refused where it stands.
     fn jump_through_cache(&mut self) {
         self.unpark_flags(1 << RCX);
         self.unpark(!INDIRECT_PARKED);
-        // Twice the address, its lower 16 bits: four times that is eight bytes for each of the cache's entries.
-        self.asm.lea(Width::B32, RDX, Mem { base: Some(RCX), index: Some(RCX), scale: 1, disp: 0 });
-        self.asm.zero_extend16(RDX);
+        self.asm.store_gs_imm(Slot::JUMPED_FROM, self.place.block);
+        self.asm.zero_extend16(RDX, RCX);
         self.asm.jmp_gs_scaled(RDX, jump_cache_offset());
     }
 }

@@ -209,3 +209,44 @@ fn strings_follow_the_direction_flag() {
     assert_eq!(rig.registers.gpr[0], 0x6262_6262);
     assert_eq!(rig.registers.gpr[7], DATA + 0x204 - 8);
 }
+
+#[test]
+fn a_jump_to_no_address_is_refused_where_it_stands() {
+    let nowhere = 0x4141_4141_4141_4141u64;
+    let mut rig = program(|a| {
+        a.mov(rcx, nowhere)?;
+        a.mov(edx, 7)?;
+        a.call(rcx)
+    });
+    assert_eq!(rig.run(), Exit::Exception(Exception::GeneralProtection));
+    assert_eq!((rig.registers.gpr[4], rig.registers.gpr[1], rig.registers.gpr[2]), (STACK_TOP, nowhere, 7));
+    assert_eq!(rig.registers.rip, VirtAddr::new(CODE + 15));
+    let mut rig = program(|a| {
+        a.mov(rax, nowhere)?;
+        a.push(rax)?;
+        a.ret_1(24)
+    });
+    assert_eq!(rig.run(), Exit::Exception(Exception::GeneralProtection));
+    assert_eq!((rig.registers.rip, rig.registers.gpr[4]), (VirtAddr::new(CODE + 11), STACK_TOP - 8));
+}
+
+#[test]
+fn a_trap_follows_each_instruction_when_the_flag_is_set() {
+    let mut rig = program(|a| {
+        let mut next = a.create_label();
+        a.mov(ecx, 2)?;
+        a.mov(edi, DATA as u32)?;
+        a.rep().stosb()?;
+        a.lea(rax, ptr(next))?;
+        a.jmp(rax)?;
+        a.set_label(&mut next)?;
+        a.syscall()
+    });
+    rig.registers.rflags |= 0x100;
+    let mut stops = Vec::new();
+    while rig.run() == Exit::Exception(Exception::Step) {
+        stops.push(rig.registers.rip.get() - CODE);
+    }
+    assert_eq!(stops, [5, 10, 10, 12, 19, 21]);
+    assert_eq!(rig.registers.rip, VirtAddr::new(CODE + 23));
+}

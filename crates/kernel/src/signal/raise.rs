@@ -58,7 +58,7 @@ impl Kernel {
             // What Linux's last resort does to the process that asked.
             FaultError::OutOfMemory => return self.send_to_task(tid, SigInfo::kernel(libc::SIGKILL)),
         };
-        let user_half = addr.get() < 1 << 47;
+        let user_half = addr.get() < USER_END;
         let error =
             if user_half { u64::from(refusal.error_code().unwrap_or(4)) } else { kernel_half_error(refusal.access) };
         let cause = Cause::Raised { addr: addr.get(), trap: PAGE_FAULT, error, cr2: Some(addr.get()) };
@@ -71,6 +71,7 @@ impl Kernel {
         let (signal, code, addr, number) = match trap {
             Trap::DivideError => (libc::SIGFPE, 1, rip, 0),
             Trap::Debug => (libc::SIGTRAP, 1, rip, 1),
+            Trap::Step => (libc::SIGTRAP, 2, rip, 1),
             Trap::Breakpoint => (libc::SIGTRAP, SI_KERNEL, 0, 3),
             Trap::InvalidOpcode => (libc::SIGILL, 2, rip, 6),
             Trap::StackSegment => (libc::SIGBUS, SI_KERNEL, 0, 12),
@@ -149,6 +150,9 @@ impl Kernel {
         set.has(signal)
     }
 }
+
+/// Where Linux's user addresses end: the last page below the hole is not mapped.
+const USER_END: u64 = (1 << 47) - 0x1000;
 
 /// The error code for an address of the kernel's half: present there, as far as a program can tell.
 fn kernel_half_error(access: Access) -> u64 {

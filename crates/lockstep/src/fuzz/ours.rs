@@ -117,7 +117,7 @@ fn ending(exit: Exit) -> Ending {
         Exit::Exception(exception) => match exception {
             engine::Exception::Breakpoint => Ending::Trap,
             engine::Exception::DivideError => Ending::Exception(Exception::Divide),
-            engine::Exception::Debug => Ending::Exception(Exception::Debug),
+            engine::Exception::Debug | engine::Exception::Step => Ending::Exception(Exception::Debug),
             engine::Exception::InvalidOpcode(_) => Ending::Exception(Exception::InvalidOpcode),
             engine::Exception::GeneralProtection => Ending::Exception(Exception::GeneralProtection),
             engine::Exception::X87(_) | engine::Exception::Simd(_) => Ending::Exception(Exception::FloatingPoint),
