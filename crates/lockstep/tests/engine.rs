@@ -25,6 +25,18 @@ fn every_form_and_sequences_in_superblocks() {
     compare(EngineConfig::default(), 1, 20, 30_000);
 }
 
+/// Nothing of AVX-512 is executed, whatever the host has.
+#[test]
+fn hidden_forms_are_illegal_and_change_nothing() {
+    let (mut host, mut ours) = (Native::new().unwrap(), Ours::new(EngineConfig::default()).unwrap());
+    let mut search = Search::new(&mut host, &mut ours);
+    let (mut random, mut tally) = (Random::new(5), Tally::default());
+    let failures: Vec<_> = (0..3).flat_map(|_| search.hidden(random.word(), &mut tally).unwrap()).collect();
+    let texts: Vec<String> = failures.iter().take(5).map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), tally.cases, texts.join("\n\n"));
+    assert!(tally.cases > 3 * 1500, "{} cases; not encodable: {:?}", tally.cases, tally.unencodable);
+}
+
 #[test]
 fn every_form_and_sequences_one_instruction_a_block() {
     compare(EngineConfig { extent: Extent::Instruction, ..EngineConfig::default() }, 2, 5, 5_000);

@@ -63,7 +63,8 @@ fn rounds(options: &Options, search: &mut Search<'_>, tally: &mut Tally) -> io::
     let mut seen = HashSet::new();
     let mut failures = 0;
     while !(is_over() || options.first && failures > 0) {
-        for failure in search.singles(random.word(), tally)? {
+        let hidden = search.hidden(random.word(), tally)?;
+        for failure in search.singles(random.word(), tally)?.into_iter().chain(hidden) {
             failures += 1;
             if seen.insert(failure.case.code[0].instruction.code()) {
                 shown(failure);

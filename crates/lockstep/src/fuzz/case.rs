@@ -82,6 +82,11 @@ impl Case {
         Some(Self { id: CaseId::whole(seed), registers, code: vec![placed] })
     }
 
+    /// The same registers and memory, and nothing but traps.
+    pub fn without_code(&self) -> Self {
+        Self { code: Vec::new(), ..self.clone() }
+    }
+
     /// A short sequence, or two or three joined by branches.
     pub fn sequence(forms: &[Code], id: CaseId) -> Self {
         let mut random = Random::new(id.seed);

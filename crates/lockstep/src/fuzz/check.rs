@@ -6,6 +6,7 @@ use super::compare;
 use super::masks;
 use super::outcome::{Ending, Exception, Outcome};
 use super::world::World;
+use crate::registers;
 use addr::{Access, Perms, VirtAddr};
 use std::io;
 
@@ -23,13 +24,12 @@ pub fn differences(case: &Case, host: &mut dyn World, ours: &mut dyn World) -> i
     let mut right = ours.start(case)?;
     let found = loop {
         let is_open = is_open(case, &left, &right);
-        let looks_up_first = looks_up_first(case, &left, &right);
-        let page = if looks_up_first { repairable(&right) } else { repairable(&left) };
-        if (is_open && page != repairable(&right)) || (looks_up_first && page.is_none()) {
+        let page = repairable(&left);
+        if is_open && page != repairable(&right) {
             break Vec::new();
         }
         let mut found = Vec::new();
-        if !is_open && !looks_up_first {
+        if !is_open {
             found = compare::differences(case, &left, &right);
             found.extend(wrong_access(case, &left, &right));
         }
@@ -50,6 +50,25 @@ pub fn differences(case: &Case, host: &mut dyn World, ours: &mut dyn World) -> i
     Ok(found)
 }
 
+/// What an instruction that the announced CPU does not have did but being refused.
+///
+/// # Errors
+/// The host's; never the case's.
+pub fn traces_of_refused(case: &Case, ours: &mut dyn World) -> io::Result<Vec<String>> {
+    let outcome = ours.start(case)?;
+    let refused = Ending::Exception(Exception::InvalidOpcode);
+    let mut found = Vec::new();
+    if outcome.ending != refused {
+        found.push(format!("ended with {} rather than {refused}", outcome.ending));
+    }
+    let written = registers::differences(&case.registers, &outcome.registers, u64::MAX);
+    found.extend(written.into_iter().map(|difference| difference.text));
+    if outcome.memory != ours.start(&case.without_code())?.memory {
+        found.push("memory was stored to".to_string());
+    }
+    Ok(found)
+}
+
 /// Whether both refused the same instruction, for reasons between which the architecture leaves the choice.
 fn is_open(case: &Case, left: &Outcome, right: &Outcome) -> bool {
     let Some(instruction) = case.at(left.registers.rip) else { return false };
@@ -57,26 +76,10 @@ fn is_open(case: &Case, left: &Outcome, right: &Outcome) -> bool {
         // Whether a store that its mask leaves out altogether can fault is the implementation's choice.
         (Ending::Fault { .. } | Ending::Exception(_), _) if masks::may_be_masked_out(instruction) => true,
         (Ending::Fault { .. } | Ending::Exception(_), Ending::Fault { .. } | Ending::Exception(_)) => {
-            let is_branch = masks::is_indirect_branch(instruction);
             masks::order_is_open(instruction) && left.registers.rip == right.registers.rip
-                || is_branch && right.ending == Ending::Exception(Exception::NotCanonical)
         }
         _ => false,
     }
-}
-
-/// Whether an operand is refused, and misaligned or used while an x87 exception is pending: the host looks at those
-/// first, and our engine, whose lookup comes before the instruction, at the page.
-fn looks_up_first(case: &Case, left: &Outcome, right: &Outcome) -> bool {
-    left.registers.rip == right.registers.rip
-        && matches!(right.ending, Ending::Fault { access: Some(Access::Read | Access::Write), .. })
-        && match left.ending {
-            Ending::Exception(Exception::GeneralProtection) => {
-                case.at(left.registers.rip).is_some_and(masks::needs_alignment)
-            }
-            Ending::Exception(Exception::FloatingPoint) => true,
-            _ => false,
-        }
 }
 
 /// The page that a fault was refused in, where a repair lets it through.

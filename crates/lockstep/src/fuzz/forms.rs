@@ -67,6 +67,17 @@ pub fn forms() -> Vec<Code> {
     Code::values().filter(|code| is_announced(code.op_code())).filter(|code| !is_listed(*code, &excluded)).collect()
 }
 
+/// Every form of AVX-512 that a program could execute on a host that has it: each is illegal on the announced CPU.
+pub fn hidden_forms() -> Vec<Code> {
+    let names_mask = |form: &OpCodeInfo| form.op_kinds().iter().any(|kind| is_opmask(*kind));
+    let is_hidden = |form: &OpCodeInfo| {
+        form.is_instruction()
+            && form.mode64()
+            && (form.encoding() == EncodingKind::EVEX || form.encoding() == EncodingKind::VEX && names_mask(form))
+    };
+    Code::values().filter(|code| is_hidden(code.op_code())).collect()
+}
+
 /// What is left out by name, and why.
 pub fn exclusions() -> Vec<Exclusion> {
     let rows = include_str!("excluded.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -92,33 +103,34 @@ fn is_announced(form: &OpCodeInfo) -> bool {
         && !form.fwait()
 }
 
+fn is_opmask(kind: OpCodeOperandKind) -> bool {
+    use OpCodeOperandKind::*;
+    matches!(kind, k_reg | kp1_reg | k_rm | k_vvvv | k_or_mem)
+}
+
 /// Operands that no announced instruction has, or that belong to the host's segments and control registers.
 fn is_foreign(kind: OpCodeOperandKind) -> bool {
     use OpCodeOperandKind::*;
-    matches!(
-        kind,
-        farbr2_2
-            | farbr4_2
-            | k_reg
-            | k_rm
-            | k_vvvv
-            | kp1_reg
-            | k_or_mem
-            | cr_reg
-            | dr_reg
-            | tr_reg
-            | seg_reg
-            | es
-            | cs
-            | ss
-            | ds
-            | fs
-            | gs
-            | br16_1
-            | br16_2
-            | br32_1
-            | br32_4
-    )
+    is_opmask(kind)
+        || matches!(
+            kind,
+            farbr2_2
+                | farbr4_2
+                | cr_reg
+                | dr_reg
+                | tr_reg
+                | seg_reg
+                | es
+                | cs
+                | ss
+                | ds
+                | fs
+                | gs
+                | br16_1
+                | br16_2
+                | br32_1
+                | br32_4
+        )
 }
 
 fn is_listed(code: Code, excluded: &HashMap<&str, &str>) -> bool {

@@ -78,6 +78,9 @@ fn set_implicit_pointers(random: &mut Random, code: Code, registers: &mut Regist
 
 fn set_prefixes(random: &mut Random, instruction: &mut Instruction, registers: &mut Registers) {
     let form = instruction.code().op_code();
+    if form.require_op_mask_register() || form.can_use_op_mask_register() && random.percent(50) {
+        instruction.set_op_mask(Register::K1 + random.below(7) as u32);
+    }
     let is_read_modify_write = instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Memory;
     if form.can_use_lock_prefix() && is_read_modify_write && random.percent(30) {
         instruction.set_has_lock_prefix(true);
@@ -115,6 +118,8 @@ impl Operand<'_, '_> {
             K::mem_vsib32y => self.gather(Register::YMM0, IndexLanes::Doublewords),
             K::mem_vsib64x => self.gather(Register::XMM0, IndexLanes::Quadwords),
             K::mem_vsib64y => self.gather(Register::YMM0, IndexLanes::Quadwords),
+            K::mem_vsib32z => self.gather(Register::ZMM0, IndexLanes::Doublewords),
+            K::mem_vsib64z => self.gather(Register::ZMM0, IndexLanes::Quadwords),
             K::seg_rSI => self.string(OpKind::MemorySegRSI, OpKind::MemorySegESI, Gpr::Rsi),
             K::es_rDI => self.string(OpKind::MemoryESRDI, OpKind::MemoryESEDI, Gpr::Rdi),
             K::seg_rDI => self.instruction.set_op_kind(self.index, OpKind::MemorySegRDI),
@@ -274,6 +279,8 @@ fn of_register_or_memory(kind: OpCodeOperandKind) -> Option<Register> {
         K::mm_or_mem => Register::MM0,
         K::xmm_or_mem => Register::XMM0,
         K::ymm_or_mem => Register::YMM0,
+        K::zmm_or_mem => Register::ZMM0,
+        K::k_or_mem => Register::K0,
         _ => return None,
     })
 }
@@ -286,8 +293,10 @@ fn fixed_or_first_register(kind: OpCodeOperandKind) -> Option<(Register, Choice)
         K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode | K::r32_vvvv => (Register::EAX, Choice::Any),
         K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode | K::r64_vvvv => (Register::RAX, Choice::Any),
         K::mm_reg | K::mm_rm => (Register::MM0, Choice::Any),
-        K::xmm_reg | K::xmm_rm | K::xmm_vvvv | K::xmm_is4 | K::xmm_is5 => (Register::XMM0, Choice::Any),
+        K::xmm_reg | K::xmm_rm | K::xmm_vvvv | K::xmmp3_vvvv | K::xmm_is4 | K::xmm_is5 => (Register::XMM0, Choice::Any),
         K::ymm_reg | K::ymm_rm | K::ymm_vvvv | K::ymm_is4 | K::ymm_is5 => (Register::YMM0, Choice::Any),
+        K::zmm_reg | K::zmm_rm | K::zmm_vvvv | K::zmmp3_vvvv => (Register::ZMM0, Choice::Any),
+        K::k_reg | K::kp1_reg | K::k_rm | K::k_vvvv => (Register::K0, Choice::Any),
         K::sti_opcode => (Register::ST0, Choice::Any),
         K::al => (Register::AL, Choice::Fixed),
         K::cl => (Register::CL, Choice::Fixed),
@@ -304,7 +313,7 @@ fn random_register(random: &mut Random, first: Register) -> Register {
     let count = match first {
         // AH to BH lie between BL and SPL.
         Register::AL => 20,
-        Register::MM0 | Register::ST0 => 8,
+        Register::MM0 | Register::ST0 | Register::K0 => 8,
         _ => 16,
     };
     first + random.below(count) as u32

@@ -65,19 +65,13 @@ pub fn order_is_open(instruction: &Instruction) -> bool {
         || instruction.is_vsib()
 }
 
-/// Whether its operand may have to be aligned, as those of SSE, and of moves that say so.
-pub fn needs_alignment(instruction: &Instruction) -> bool {
-    instruction.memory_size().size() >= 16
-}
-
 /// Whether its mask may leave out all of its operand.
 pub fn may_be_masked_out(instruction: &Instruction) -> bool {
     matches!(instruction.mnemonic(), Mnemonic::Maskmovq | Mnemonic::Maskmovdqu | Mnemonic::Vmaskmovdqu)
 }
 
-/// Whether it is a branch to an address from a register or from memory. One that is not canonical is refused at the
-/// branch by the host and at its target by us; the program dies of the same signal.
-pub fn is_indirect_branch(instruction: &Instruction) -> bool {
+/// Whether it is a branch to an address from a register or from memory.
+fn is_indirect_branch(instruction: &Instruction) -> bool {
     matches!(instruction.flow_control(), FlowControl::IndirectBranch | FlowControl::IndirectCall | FlowControl::Return)
 }
 

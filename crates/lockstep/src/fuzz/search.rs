@@ -2,7 +2,7 @@
 
 use super::case::{Case, CaseId};
 use super::world::World;
-use super::{check, compare, forms};
+use super::{check, compare, forms, hidden_forms};
 use crate::random::Random;
 use iced_x86::{Code, Formatter, NasmFormatter};
 use std::fmt::{self, Write};
@@ -78,6 +78,29 @@ impl<'w> Search<'w> {
         let differences = self.run(&case, tally)?;
         let rerun = format!("--only {code:?} --case {seed:x}");
         Ok((!differences.is_empty()).then(|| Failure { rerun, case: Box::new(case), differences }))
+    }
+
+    /// One case of each form that the announced CPU does not have; one that is not refused, or leaves a trace, is a
+    /// failure.
+    ///
+    /// # Errors
+    /// The host's; never a case's.
+    pub fn hidden(&mut self, seed: u64, tally: &mut Tally) -> io::Result<Vec<Failure>> {
+        let mut failures = Vec::new();
+        for code in hidden_forms() {
+            let seed = Random::new(seed ^ (code as u64) << 40).word();
+            let Some(case) = Case::single(code, seed) else {
+                tally.unencodable.push(code);
+                continue;
+            };
+            tally.cases += 1;
+            let differences = check::traces_of_refused(&case, self.ours)?;
+            if !differences.is_empty() {
+                let rerun = format!("(the hidden form {code:?} with {seed:x})");
+                failures.push(Failure { rerun, case: Box::new(case), differences });
+            }
+        }
+        Ok(failures)
     }
 
     /// Code that changes itself.
