@@ -23,6 +23,12 @@ fn faults_come_in_the_order_of_the_hardware() {
 }
 
 #[test]
+fn a_forked_child_faults_on_its_text() {
+    let story = same_transcript("fork_text");
+    assert!(story.contains("child: faults"), "{story}");
+}
+
+#[test]
 fn a_program_steps_itself() {
     let story = same_transcript("single_step");
     assert!(story.contains("51 traps"), "{story}");

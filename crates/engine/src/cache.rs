@@ -12,7 +12,7 @@ use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{FetchRefused, Source};
 use crate::translate::{Place, Plan, Sharing, Translator, Variant};
-use addr::{Page, PageRange, Pfn, VirtAddr};
+use addr::{Access, Page, PageRange, Pfn, Privilege, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Stores, Tables};
 use rustc_hash::FxHashMap;
@@ -185,7 +185,12 @@ impl CodeCache {
     /// # Errors
     /// When its first instruction cannot be fetched.
     pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
-        let by_rip = &self.maps[&self.map_of(tables)].by_rip;
+        let map = &self.maps[&self.map_of(tables)];
+        if map.users > 1 {
+            // Translated for another tree, perhaps: this one may not have fetched the page yet.
+            fetch(tables, rip)?;
+        }
+        let by_rip = &map.by_rip;
         // Most code reads no flags that a jump hands over, and is found at once.
         if variant == Variant::FlagsParked
             && let Some(id) = by_rip.get(&Key::new(rip, Variant::Plain))
@@ -481,6 +486,12 @@ impl CodeCache {
         self.counts.flushes += 1;
         self.counts.host_bytes = 0;
     }
+}
+
+/// Walks to an instruction as its fetch would.
+fn fetch(tables: &Tables, rip: VirtAddr) -> Result<(), FetchRefused> {
+    let walked = tables.walk(rip, Access::Execute, Privilege::User);
+    walked.map(drop).map_err(|refusal| FetchRefused { addr: rip, refusal })
 }
 
 /// A link's number as blocks and links remember it.
