@@ -77,6 +77,10 @@ static void cpus(void) {
     say("how many", (sched_getaffinity(0, sizeof set, &set), CPU_COUNT(&set)));
     say("too small", syscall(SYS_sched_getaffinity, 0, 4, &set));
     say("of nobody", sched_setaffinity(99999, sizeof set, &set));
+    say("of less than nobody", sched_setaffinity(-1, sizeof set, &set));
+    say("told of less than nobody", sched_getaffinity(-1, sizeof set, &set));
+    say("policy of less than nobody", sched_getscheduler(-1));
+    say("from nowhere", syscall(SYS_sched_setaffinity, 99999, sizeof set, 8));
     say("yield", sched_yield());
 }
 

@@ -64,6 +64,13 @@ fn children_are_waited_for_inherited_and_replaced() {
 }
 
 #[test]
+fn descriptors_are_shared_with_children() {
+    let story = same_transcript("shared_descriptors");
+    assert!(story.contains("the parent is told of the child's: 1 2:1"), "{story}");
+    assert!(story.contains("one shot: 4 woken"), "{story}");
+}
+
+#[test]
 fn timers_of_real_and_of_cpu_time_end() {
     same_transcript("timers");
 }

@@ -243,7 +243,8 @@ pub fn clock_resolution_ns(clock: i32) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-fn is_open(descriptor: RawFd) -> bool {
+/// Whether a number is that of an open descriptor.
+pub fn is_open(descriptor: RawFd) -> bool {
     // SAFETY: asks for a number.
     unsafe { libc::fcntl(descriptor, libc::F_GETFD) >= 0 }
 }

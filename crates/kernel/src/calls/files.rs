@@ -9,6 +9,10 @@ use crate::outcome::{CopyLength, CopyOut, Then};
 use addr::VirtAddr;
 use host::call::{Arg, Call};
 
+const F_GETSIG: i32 = 11;
+const F_GETOWN_EX: i32 = 16;
+const DN_MULTISHOT: u64 = 0x8000_0000;
+
 impl Kernel {
     pub(super) fn file_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
         Some(match args.nr as i64 {
@@ -34,7 +38,15 @@ impl Kernel {
                 copies.push(CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole });
             }
             // The host would signal pagewalk: descriptors of guests send no signals, have no owners and no leases.
-            libc::F_SETOWN | libc::F_GETOWN => return Ok(Flow::Answer(0)),
+            _ if !host::files::is_open(args.int(0)) => return Err(Errno::EBADF),
+            libc::F_SETOWN | libc::F_GETOWN | F_GETSIG => return Ok(Flow::Answer(0)),
+            F_GETOWN_EX => {
+                let space = self.space_of(args.tid);
+                let nobody = [0; 8];
+                return self.mm.write_all(space, VirtAddr::new(args.at(2)), &nobody).map(|()| Flow::Answer(0));
+            }
+            // To be told of nothing.
+            libc::F_NOTIFY if args.at(2) & !DN_MULTISHOT == 0 => {}
             libc::F_SETFL => call.args[2] = Arg::Value(args.at(2) & !(libc::O_ASYNC as u64)),
             libc::F_DUPFD
             | libc::F_DUPFD_CLOEXEC

@@ -64,14 +64,14 @@ impl Kernel {
         if let Some(flow) = self.terminal_ioctl(args) {
             return flow;
         }
-        if request == FIOASYNC {
+        if request == FIOASYNC && host::files::is_open(args.int(0)) {
             return Ok(Flow::Answer(0));
         }
         let shape = match KNOWN.iter().find(|(known, _)| *known == request) {
             Some((_, shape)) => *shape,
             // Network interfaces: struct ifreq, except for the list of all.
             None if (0x8910..=0x8927).contains(&request) && request != 0x8912 => Shape::InOut(40),
-            None => return Err(Errno::ENOTTY),
+            None => return Err(no_such_request(args.int(0))),
         };
         let space = self.space_of(args.tid);
         let mut call = Call::plain(args.nr, args.words);
@@ -85,4 +85,9 @@ impl Kernel {
         let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
         Ok(Flow::Host(call, Then::Answer(copies)))
     }
+}
+
+/// Why a descriptor does not know a request.
+pub(super) fn no_such_request(descriptor: i32) -> Errno {
+    if host::files::is_open(descriptor) { Errno::ENOTTY } else { Errno::EBADF }
 }

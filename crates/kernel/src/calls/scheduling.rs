@@ -113,19 +113,25 @@ impl Kernel {
     }
 
     fn getaffinity(&mut self, args: &Args) -> Result<u64, Errno> {
-        let cpus = self.scheduling_of(args)?.cpus & self.known_cpus();
         if args.at(1) < CPU_SET_BYTES || !args.at(1).is_multiple_of(8) {
             return Err(Errno::EINVAL);
         }
+        let tid = self.with_affinity(args)?;
+        let cpus = self.tasks[&tid].scheduling.cpus & self.known_cpus();
         let space = self.space_of(args.tid);
         self.mm.write_all(space, VirtAddr::new(args.at(2)), &cpus.to_le_bytes())?;
         Ok(CPU_SET_BYTES)
     }
 
+    /// Of which task affinity is asked; a negative number is nobody's here.
+    fn with_affinity(&self, args: &Args) -> Result<Tid, Errno> {
+        if args.int(0) < 0 { Err(Errno::ESRCH) } else { self.scheduled(args) }
+    }
+
     fn setaffinity(&mut self, args: &Args) -> Result<u64, Errno> {
-        let tid = self.scheduled(args)?;
         let space = self.space_of(args.tid);
         let mut bytes = self.bytes_in(space, args.at(2), args.at(1).min(CPU_SET_BYTES) as usize)?;
+        let tid = self.with_affinity(args)?;
         bytes.resize(CPU_SET_BYTES as usize, 0);
         let cpus = u64::from_le_bytes(bytes.try_into().expect("eight bytes")) & self.known_cpus();
         if cpus == 0 {

@@ -1,5 +1,6 @@
 //! The requests of ioctl that are about a terminal and who has it.
 
+use super::ioctl::no_such_request;
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -54,7 +55,9 @@ impl Kernel {
         if !changes && !is_ours {
             return None;
         }
-        let Some((device, end)) = host::tty::of_descriptor(args.int(0)) else { return Some(Err(Errno::ENOTTY)) };
+        let Some((device, end)) = host::tty::of_descriptor(args.int(0)) else {
+            return Some(Err(no_such_request(args.int(0))));
+        };
         if changes
             && end == End::Slave
             && let Err(errno) = self.check_use(args.tid, args.int(0), device, Use::Change)
