@@ -40,7 +40,7 @@ enum Command {
     /// Run real programs natively and under pagewalk, compare, and write the table of bench/RESULTS.md.
     Corpus(corpus::Options),
     /// Run the tests and accept what they print as the golden files; review the diff.
-    Bless(bless::Options),
+    Bless(test::Options),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +60,16 @@ fn main() -> ExitCode {
             eprintln!("xtask: {sentence}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Xtask;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Xtask::command().debug_assert();
     }
 }

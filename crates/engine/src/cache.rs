@@ -10,9 +10,9 @@ use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness,
 use crate::code_map::{CodeMap, Key};
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
-use crate::source::{FetchRefused, Source};
+use crate::source::{self, FetchRefused, Source};
 use crate::translate::{Place, Plan, Sharing, Translator, Variant};
-use addr::{Access, Page, PageRange, Pfn, Privilege, VirtAddr};
+use addr::{Page, PageRange, Pfn, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Stores, Tables};
 use rustc_hash::FxHashMap;
@@ -188,7 +188,7 @@ impl CodeCache {
         let map = &self.maps[&self.map_of(tables)];
         if map.users > 1 {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
-            fetch(tables, rip)?;
+            source::frame_of(tables, rip)?;
         }
         let by_rip = &map.by_rip;
         // Most code reads no flags that a jump hands over, and is found at once.
@@ -486,12 +486,6 @@ impl CodeCache {
         self.counts.flushes += 1;
         self.counts.host_bytes = 0;
     }
-}
-
-/// Walks to an instruction as its fetch would.
-fn fetch(tables: &Tables, rip: VirtAddr) -> Result<(), FetchRefused> {
-    let walked = tables.walk(rip, Access::Execute, Privilege::User);
-    walked.map(drop).map_err(|refusal| FetchRefused { addr: rip, refusal })
 }
 
 /// A link's number as blocks and links remember it.

@@ -81,12 +81,17 @@ impl<'a> Source<'a> {
         if let Some((_, pfn)) = self.pages.iter().find(|(page, _)| *page == addr.page()) {
             return Ok(*pfn);
         }
-        let translation = self
-            .tables
-            .walk(addr, Access::Execute, Privilege::User)
-            .map_err(|refusal| FetchRefused { addr, refusal })?;
-        let pfn = translation.phys.pfn();
+        let pfn = frame_of(self.tables, addr)?;
         self.pages.push((addr.page(), pfn));
         Ok(pfn)
     }
+}
+
+/// Walks to an instruction as its fetch does.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn frame_of(tables: &Tables, rip: VirtAddr) -> Result<Pfn, FetchRefused> {
+    let walked = tables.walk(rip, Access::Execute, Privilege::User);
+    walked.map(|translation| translation.phys.pfn()).map_err(|refusal| FetchRefused { addr: rip, refusal })
 }
