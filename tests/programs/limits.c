@@ -5,13 +5,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,8 +93,80 @@ static void signals(void) {
     say("as the kernel to another", sigqueue(99999, SIGUSR1, value));
 }
 
+static volatile int too_large, from_self;
+static void on_too_large(int signal, siginfo_t *info, void *context) {
+    too_large++;
+    from_self += info->si_code == SI_USER && info->si_pid == getpid();
+}
+
+static void told(const char *what, long answer) {
+    int error = errno;
+    printf("%s: %ld %s, %d signals\n", what, answer, answer == -1 ? strerror(error) : "", too_large);
+    too_large = 0;
+}
+
+static void file_sizes(void) {
+    struct sigaction action = {.sa_sigaction = on_too_large, .sa_flags = SA_SIGINFO};
+    struct rlimit limit, small = {1000, 0};
+    struct iovec parts[2] = {{"0123456789", 10}, {"0123456789", 10}};
+    char name[] = "/tmp/limited-XXXXXX", bytes[600] = {0};
+    int file = mkstemp(name), appending = open(name, O_WRONLY | O_APPEND), reading = open(name, O_RDONLY), ends[2];
+    off_t at = 995;
+    pid_t child;
+    int status;
+    sigaction(SIGXFSZ, &action, NULL);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    small.rlim_max = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    told("write", write(file, bytes, 600));
+    told("across", write(file, bytes, 600));
+    told("beyond", write(file, bytes, 600));
+    told("nothing", write(file, bytes, 0));
+    told("appended", write(appending, bytes, 1));
+    told("pwrite across", pwrite(file, bytes, 10, 995));
+    told("pwrite beyond", pwrite(file, bytes, 10, 1000));
+    told("not for writing", pwrite(reading, bytes, 10, 1000));
+    told("pwritev", pwritev(file, parts, 2, 985));
+    told("pwritev beyond", pwritev(file, parts, 2, 1001));
+    lseek(file, 989, SEEK_SET);
+    told("writev", writev(file, parts, 2));
+    told("writev beyond", writev(file, parts, 2));
+    told("ftruncate", ftruncate(file, 1001));
+    told("truncate", truncate(name, 1001));
+    told("shorter", ftruncate(file, 900));
+    told("longer", ftruncate(file, 1000));
+    told("fallocate", fallocate(file, 0, 500, 501));
+    told("fallocate within", fallocate(file, 0, 500, 500));
+    told("copy", copy_file_range(reading, NULL, file, &at, 100, 0));
+    told("copy beyond", copy_file_range(reading, NULL, file, &at, 100, 0));
+    lseek(file, 990, SEEK_SET);
+    lseek(reading, 0, SEEK_SET);
+    // Whether these two signal when they are cut depends on how many pieces they are made of.
+    say("sendfile", sendfile(file, reading, NULL, 100));
+    too_large = 0;
+    told("sendfile beyond", sendfile(file, reading, NULL, 100));
+    pipe(ends);
+    told("a pipe", write(ends[1], bytes, 600) + write(ends[1], bytes, 600));
+    at = 998;
+    say("splice", splice(ends[0], NULL, file, &at, 100, 0));
+    too_large = 0;
+    printf("in the signal's name: %d\n", from_self >= 10);
+    fflush(stdout);
+    if ((child = fork()) == 0) {
+        signal(SIGXFSZ, SIG_DFL);
+        pwrite(file, bytes, 10, 1000);
+        _exit(1);
+    }
+    waitpid(child, &status, 0);
+    printf("by default: %d\n", WTERMSIG(status) == SIGXFSZ);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    told("again", pwrite(file, bytes, 10, 1000));
+    unlink(name);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    file_sizes();
     descriptors();
     signals();
     return 0;

@@ -23,6 +23,12 @@ fn faults_come_in_the_order_of_the_hardware() {
 }
 
 #[test]
+fn futexes_that_are_locks_are_handed_on() {
+    let story = same_transcript("lock_futexes");
+    assert!(story.contains("counted: 16000") && story.contains("it was number 1"), "{story}");
+}
+
+#[test]
 fn a_forked_child_faults_on_its_text() {
     let story = same_transcript("fork_text");
     assert!(story.contains("child: faults"), "{story}");

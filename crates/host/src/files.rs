@@ -75,6 +75,12 @@ pub fn file_at(directory: RawFd, path: &[u8]) -> Option<(u64, u64)> {
     Some((stat.st_dev, stat.st_ino))
 }
 
+/// The size of the regular file at a path of the calling thread, if it is one.
+pub fn regular_size_at(path: &[u8]) -> Option<u64> {
+    let found = std::fs::metadata(OsString::from_vec(path.to_vec())).ok()?;
+    found.is_file().then_some(found.len())
+}
+
 /// Whether a descriptor is a terminal.
 pub fn is_terminal(descriptor: RawFd) -> bool {
     // SAFETY: asks about a number.
@@ -217,13 +223,13 @@ pub fn has_room(from: RawFd, limit: RawFd, wanted: usize) -> bool {
     (from..limit).filter(|descriptor| !is_open(*descriptor)).take(wanted).count() == wanted
 }
 
-/// Lets guests have as many descriptors as this, if the host's hard limit does: theirs are this process's.
-pub fn raise_descriptor_limit(wanted: u64) {
-    let (soft, hard) = resource_limit(libc::RLIMIT_NOFILE);
+/// Lets guests have as much of a resource as this, if the host's hard limit does: what they use is this process's.
+pub fn raise_limit(resource: u32, wanted: u64) {
+    let (soft, hard) = resource_limit(resource);
     let limit = libc::rlimit { rlim_cur: wanted.min(hard), rlim_max: hard };
     if limit.rlim_cur > soft {
         // SAFETY: raises a limit of the own process.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        unsafe { libc::setrlimit(resource, &raw const limit) };
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
+use crate::calls::LockWaiter;
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -82,6 +83,7 @@ pub struct Kernel {
     pub(crate) processes: BTreeMap<Pid, Process>,
     pub(crate) next_number: u32,
     pub(crate) futexes: Vec<FutexWaiter>,
+    pub(crate) lock_waiters: Vec<LockWaiter>,
     pub(crate) ipc: Ipc,
     pub(crate) signal_files: Vec<SignalFile>,
     pub(crate) terminals: Terminals,
@@ -143,6 +145,7 @@ impl Kernel {
             processes: BTreeMap::new(),
             next_number: FIRST_PID,
             futexes: Vec::new(),
+            lock_waiters: Vec::new(),
             ipc: Ipc::default(),
             signal_files: Vec::new(),
             terminals: Terminals::new(),

@@ -13,7 +13,10 @@ pub(crate) enum Waiting {
     /// The child of vfork to execute or end.
     Vfork(Pid),
     /// A futex to be woken.
-    Futex { woken: bool, until: Option<Instant> },
+    /// Which of its words, once one is.
+    Futex { woken: Option<u32>, until: Option<Instant> },
+    /// A futex that is a lock.
+    Lock { owned: bool, until: Option<Instant> },
     /// Any signal (pause, sigsuspend).
     Signal,
     /// One of these signals (sigtimedwait): where siginfo goes.
@@ -40,7 +43,10 @@ impl Waiting {
     /// When it ends by itself.
     pub fn until(&self) -> Option<Instant> {
         match self {
-            Self::Futex { until, .. } | Self::SignalOf { until, .. } | Self::Semaphores { until } => *until,
+            Self::Futex { until, .. }
+            | Self::Lock { until, .. }
+            | Self::SignalOf { until, .. }
+            | Self::Semaphores { until } => *until,
             Self::Time { until, .. } => Some(*until),
             _ => None,
         }
@@ -53,6 +59,8 @@ pub(crate) struct FutexWaiter {
     pub key: FutexKey,
     pub tid: Tid,
     pub bits: u32,
+    /// Which of the words that the task waits for it is.
+    pub index: u32,
 }
 
 /// What a futex word is known by.

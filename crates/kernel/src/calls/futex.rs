@@ -15,11 +15,17 @@ const CMP_REQUEUE: i32 = libc::FUTEX_CMP_REQUEUE;
 const WAKE_OP: i32 = libc::FUTEX_WAKE_OP;
 const WAIT_BITSET: i32 = libc::FUTEX_WAIT_BITSET;
 const WAKE_BITSET: i32 = libc::FUTEX_WAKE_BITSET;
+const LOCK_PI: i32 = libc::FUTEX_LOCK_PI;
+const LOCK_PI2: i32 = libc::FUTEX_LOCK_PI2;
+const TRYLOCK_PI: i32 = libc::FUTEX_TRYLOCK_PI;
+const UNLOCK_PI: i32 = libc::FUTEX_UNLOCK_PI;
+/// In an entry of a robust list: the lock is one of FUTEX_LOCK_PI.
+const HANDED_ON: u64 = 1;
 /// Locks of robust lists that are looked at.
 const MAX_ROBUST: usize = 2048;
-const OWNER_DIED: u32 = 0x4000_0000;
-const TID_MASK: u32 = 0x3fff_ffff;
-const WAITERS: u32 = 0x8000_0000;
+pub(super) const OWNER_DIED: u32 = 0x4000_0000;
+pub(super) const TID_MASK: u32 = 0x3fff_ffff;
+pub(super) const WAITERS: u32 = 0x8000_0000;
 
 impl Kernel {
     pub(super) fn futex(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -34,6 +40,9 @@ impl Kernel {
             REQUEUE => self.futex_requeue(args, None),
             CMP_REQUEUE => self.futex_requeue(args, Some(args.at(5) as u32)),
             WAKE_OP => self.futex_wake_op(args),
+            LOCK_PI | LOCK_PI2 => self.futex_lock(args),
+            TRYLOCK_PI => self.futex_try_lock(args),
+            UNLOCK_PI => self.futex_unlock(args),
             _ => Err(Errno::ENOSYS),
         }
     }
@@ -52,38 +61,49 @@ impl Kernel {
             (None, 0) => None,
             (None, at) => Some(self.futex_deadline(args, at)?),
         };
-        self.futexes.push(FutexWaiter { key, tid: args.tid, bits });
-        Ok(Flow::Sleep(Waiting::Futex { woken: false, until }))
+        self.futexes.push(FutexWaiter { key, tid: args.tid, bits, index: 0 });
+        Ok(Flow::Sleep(Waiting::Futex { woken: None, until }))
     }
 
-    /// FUTEX_WAIT takes a duration, FUTEX_WAIT_BITSET a time of one of two clocks.
-    fn futex_deadline(&mut self, args: &Args, at: u64) -> Result<Instant, Errno> {
-        let ns = self.guest_timespec(args.tid, at)?;
-        let is_absolute = args.int(1) & 0x7f == WAIT_BITSET;
-        let clock =
-            if args.int(1) & libc::FUTEX_CLOCK_REALTIME != 0 { libc::CLOCK_REALTIME } else { libc::CLOCK_MONOTONIC };
-        let from_now = match is_absolute {
-            false => ns,
-            true => ns.saturating_sub(host::files::clock_ns(clock).unwrap_or(0)),
-        };
+    /// FUTEX_WAIT takes a duration, FUTEX_LOCK_PI a time of the real clock, the others a time of one of two clocks.
+    pub(super) fn futex_deadline(&mut self, args: &Args, at: u64) -> Result<Instant, Errno> {
+        let is_real = args.int(1) & libc::FUTEX_CLOCK_REALTIME != 0;
+        match args.int(1) & 0x7f {
+            WAIT => {
+                let ns = self.guest_timespec(args.tid, at)?;
+                Ok(super::time::after(Duration::from_nanos(ns)))
+            }
+            LOCK_PI => self.clock_deadline(args.tid, libc::CLOCK_REALTIME, at),
+            _ => self.clock_deadline(args.tid, if is_real { libc::CLOCK_REALTIME } else { libc::CLOCK_MONOTONIC }, at),
+        }
+    }
+
+    /// A time of a clock, at an address.
+    pub(super) fn clock_deadline(&mut self, tid: Tid, clock: i32, at: u64) -> Result<Instant, Errno> {
+        if !matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_MONOTONIC) {
+            return Err(Errno::EINVAL);
+        }
+        let ns = self.guest_timespec(tid, at)?;
+        let from_now = ns.saturating_sub(host::files::clock_ns(clock).unwrap_or(0));
         Ok(super::time::after(Duration::from_nanos(from_now)))
     }
 
     /// Wakes at most `count` tasks that wait for a word; returns how many.
     pub(crate) fn futex_wake(&mut self, tid: Tid, at: u64, count: usize, bits: u32) -> Result<u64, Errno> {
         let key = self.futex_key(tid, at)?;
-        let mut woken = Vec::new();
-        self.futexes.retain(|waiter| {
-            let wakes = waiter.key == key && waiter.bits & bits != 0 && woken.len() < count;
-            if wakes {
-                woken.push(waiter.tid);
+        let mut woken: Vec<(Tid, u32)> = Vec::new();
+        let is_among = |woken: &[(Tid, u32)], tid: Tid| woken.iter().any(|(other, _)| *other == tid);
+        for waiter in self.futexes.iter().filter(|waiter| waiter.key == key && waiter.bits & bits != 0) {
+            if woken.len() < count && !is_among(&woken, waiter.tid) {
+                woken.push((waiter.tid, waiter.index));
             }
-            !wakes
-        });
+        }
+        // A task that waits for several words waits for none of them any more.
+        self.futexes.retain(|waiter| !is_among(&woken, waiter.tid));
         let total = woken.len() as u64;
-        for tid in woken {
+        for (tid, index) in woken {
             if let Some(Waiting::Futex { woken, .. }) = &mut self.task(tid).waiting {
-                *woken = true;
+                *woken = Some(index);
             }
             self.notify(tid);
         }
@@ -143,7 +163,7 @@ impl Kernel {
     }
 
     /// What a word is known by: shared memory by object and offset, other memory by space and address.
-    fn futex_key(&mut self, tid: Tid, at: u64) -> Result<FutexKey, Errno> {
+    pub(super) fn futex_key(&mut self, tid: Tid, at: u64) -> Result<FutexKey, Errno> {
         if !at.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
@@ -166,6 +186,7 @@ impl Kernel {
             // A list that cannot be read ends there, as in Linux.
             let _ = self.walk_robust_list(tid, robust);
         }
+        self.leave_locks(tid);
         let clear_tid = std::mem::take(&mut self.task(tid).clear_tid);
         if clear_tid != 0 && self.mm.write_all(space, VirtAddr::new(clear_tid), &0u32.to_le_bytes()).is_ok() {
             let _ = self.futex_wake(tid, clear_tid, 1, u32::MAX);
@@ -175,31 +196,33 @@ impl Kernel {
     fn walk_robust_list(&mut self, tid: Tid, head: u64) -> Result<(), Errno> {
         let space = self.space_of(tid);
         let offset = self.mm.read_u64(space, VirtAddr::new(head).wrapping_add(8))?;
-        let pending = self.mm.read_u64(space, VirtAddr::new(head).wrapping_add(16))? & !1;
-        let mut entry = self.mm.read_u64(space, VirtAddr::new(head))? & !1;
+        let pending = self.mm.read_u64(space, VirtAddr::new(head).wrapping_add(16))?;
+        let mut entry = self.mm.read_u64(space, VirtAddr::new(head))?;
         for _ in 0..MAX_ROBUST {
-            if entry == head {
+            if entry & !HANDED_ON == head {
                 break;
             }
-            let next = self.mm.read_u64(space, VirtAddr::new(entry));
-            if entry != pending {
-                self.orphan_lock(tid, entry.wrapping_add(offset))?;
+            let next = self.mm.read_u64(space, VirtAddr::new(entry & !HANDED_ON));
+            if entry & !HANDED_ON != pending & !HANDED_ON {
+                self.orphan_lock(tid, entry, offset)?;
             }
-            entry = next? & !1;
+            entry = next?;
         }
-        if pending != 0 {
-            self.orphan_lock(tid, pending.wrapping_add(offset))?;
+        if pending & !HANDED_ON != 0 {
+            self.orphan_lock(tid, pending, offset)?;
         }
         Ok(())
     }
 
-    fn orphan_lock(&mut self, tid: Tid, at: u64) -> Result<(), Errno> {
+    /// Marks the word of an entry of a robust list; one that the kernel hands on is not to be woken for.
+    fn orphan_lock(&mut self, tid: Tid, entry: u64, offset: u64) -> Result<(), Errno> {
+        let at = (entry & !HANDED_ON).wrapping_add(offset);
         let space = self.space_of(tid);
         let word = self.mm.read_u32(space, VirtAddr::new(at))?;
         if word & TID_MASK == tid.get() {
             let orphaned = word & WAITERS | OWNER_DIED;
             self.mm.write_all(space, VirtAddr::new(at), &orphaned.to_le_bytes())?;
-            if word & WAITERS != 0 {
+            if word & WAITERS != 0 && entry & HANDED_ON == 0 {
                 self.futex_wake(tid, at, 1, u32::MAX)?;
             }
         }

@@ -6,7 +6,6 @@ use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, SpaceId};
 use crate::outcome::{CopyLength, CopyOut, HostCall, Then};
-use crate::signal::SigInfo;
 use crate::table::{Kind, Row};
 use crate::task::Tid;
 use addr::{PAGE_BYTES, Perms, VirtAddr};
@@ -230,7 +229,7 @@ impl Kernel {
             }
         }
         if errno == Errno::EFBIG && self.soft_limit(tid, libc::RLIMIT_FSIZE as usize) != libc::RLIM_INFINITY {
-            self.send_to_task(tid, SigInfo::kernel(libc::SIGXFSZ));
+            self.signal_self(tid, libc::SIGXFSZ);
         }
         match nr {
             _ if errno != Errno::EINTR => errno,

@@ -46,11 +46,11 @@ impl Kernel {
             if hard > old.hard && host::files::identity()[1] != 0 {
                 return Err(Errno::EPERM);
             }
-            if resource == u64::from(libc::RLIMIT_NOFILE) {
-                if hard > MAX_DESCRIPTORS {
-                    return Err(Errno::EPERM);
-                }
-                host::files::raise_descriptor_limit(soft);
+            if resource == u64::from(libc::RLIMIT_NOFILE) && hard > MAX_DESCRIPTORS {
+                return Err(Errno::EPERM);
+            }
+            if resource == u64::from(libc::RLIMIT_NOFILE) || resource == u64::from(libc::RLIMIT_FSIZE) {
+                host::files::raise_limit(resource as u32, soft);
             }
             self.process_of(args.tid).limits[index] = Limit { soft, hard };
             self.plan_look(self.pid_of(args.tid));

@@ -7,14 +7,17 @@ mod clone3;
 mod descriptors;
 mod events;
 mod exec;
+mod file_limit;
 mod files;
 mod futex;
+mod futex_waitv;
 mod host_call;
 mod identity;
 mod ioctl;
 mod limits;
 mod memory;
 mod opened;
+mod pi_futex;
 mod poll;
 mod prctl;
 mod priority;
@@ -32,6 +35,7 @@ mod unborn;
 mod vectors;
 mod wait;
 
+pub(crate) use pi_futex::LockWaiter;
 pub(crate) use prctl::Wishes;
 pub(crate) use scheduling::Scheduling;
 pub(crate) use time::Unit;
@@ -40,7 +44,6 @@ pub(crate) use wait::WaitFor;
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::outcome::{HostCall, Outcome, Spawn, Then, Wait};
-use crate::signal::SigInfo;
 use crate::table::{self, Class};
 use crate::task::Tid;
 use crate::waiting::Waiting;
@@ -216,6 +219,7 @@ impl Kernel {
         if let Some(flow) = self.read_signal_file(args) {
             return flow;
         }
+        let args = &self.within_file_limit(args)?;
         match row.class {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),
@@ -262,8 +266,13 @@ impl Kernel {
 
     /// Sends the signal that comes with an error of a write to a pipe without readers.
     pub(crate) fn broken_pipe(&mut self, tid: Tid) {
-        self.send_to_task(tid, SigInfo::kernel(libc::SIGPIPE));
+        self.signal_self(tid, libc::SIGPIPE);
     }
+}
+
+/// A word of a structure.
+fn word_of(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 /// An answer that is a number of ours.

@@ -35,6 +35,11 @@ impl Default for Scheduling {
 }
 
 impl Scheduling {
+    /// Its priority among real-time tasks; 0 for others.
+    pub fn real_time_priority(self) -> i32 {
+        self.priority
+    }
+
     /// What a task that this one makes begins with.
     pub fn of_child(self) -> Self {
         match self.resets_on_fork {

@@ -19,6 +19,7 @@ impl Kernel {
     pub(super) fn thread_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
         answered(match args.nr as i64 {
             libc::SYS_futex => return Some(self.futex(args)),
+            libc::SYS_futex_waitv => return Some(self.futex_waitv(args)),
             libc::SYS_set_tid_address => {
                 self.task(args.tid).clear_tid = args.at(0);
                 Ok(args.tid.0.into())

@@ -65,7 +65,10 @@ impl Kernel {
         }
         let file = self.file_before(args)?;
         let space = self.space_of(args.tid);
-        let bytes = self.gather(space, args.at(1), args.at(2))?;
+        let mut bytes = self.gather(space, args.at(1), args.at(2))?;
+        if !bytes.is_empty() {
+            bytes.truncate(usize::try_from(self.room_in_file(args)?).unwrap_or(usize::MAX));
+        }
         let (nr, offset) = match args.nr as i64 {
             libc::SYS_writev | libc::SYS_vmsplice => (libc::SYS_write, 0),
             _ if args.at(3) == u64::MAX => (libc::SYS_write, 0),

@@ -202,7 +202,8 @@ impl Kernel {
                 let is_done = self.processes.get(&pid).is_none_or(|child| child.vfork_parent.is_none());
                 (is_done || is_killed).then_some(Ok(Flow::Restored))
             }
-            Waiting::Futex { woken: true, .. } => Some(Ok(Flow::Answer(0))),
+            Waiting::Futex { woken: Some(index), .. } => Some(Ok(Flow::Answer(index.into()))),
+            Waiting::Lock { owned, until } => self.wake_in_lock(tid, owned, until),
             Waiting::Futex { until, .. } if is_over || is_interrupted => {
                 self.futexes.retain(|waiter| waiter.tid != tid);
                 if is_over {

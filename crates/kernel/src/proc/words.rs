@@ -83,6 +83,7 @@ pub(super) fn wchan(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
         Some(Waiting::Child(_)) => "do_wait",
         Some(Waiting::Vfork(_)) => "kernel_clone",
         Some(Waiting::Futex { .. }) => "futex_wait_queue",
+        Some(Waiting::Lock { .. }) => "rt_mutex_schedule",
         Some(Waiting::Signal) => "sigsuspend",
         Some(Waiting::SignalOf { .. }) => "do_sigtimedwait",
         Some(Waiting::SignalFile { .. }) => "signalfd_read_iter",

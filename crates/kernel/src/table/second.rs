@@ -221,7 +221,7 @@ pub(super) const ROWS: &[Row] = &[
     row(446, "landlock_restrict_self", Class::Refused(Errno::ENOSYS, "rules would bind pagewalk"), &[]),
     row(447, "memfd_secret", Class::Refused(Errno::ENOSYS, "guest memory is in frames of ours"), &[]),
     row(448, "process_mrelease", Class::Refused(Errno::ENOSYS, "pids are ours and the host has no descriptor for them"), &[]),
-    row(449, "futex_waitv", Class::Missing("futex does it"), &[]),
+    row(449, "futex_waitv", Class::Ours, &[Address, Value, Bits, Address, Value]),
     row(450, "set_mempolicy_home_node", Class::Refused(Errno::ENOSYS, "one node"), &[]),
     row(451, "cachestat", Class::Host, &[Fd, In(16), Out(40), Bits]),
     row(452, "fchmodat2", Class::Host, &[Fd, Path, Bits, Bits]),
