@@ -11,8 +11,8 @@ use crate::tagged::Sizes;
 use crate::tags::{Free, Tags};
 use crate::{Arena, Counters, Fit, Refusal, Settings};
 
-/// Blocks from this size on share bins.
-const LARGE_BYTES: u64 = 1024;
+/// Blocks from this size on are large: they share bins.
+pub(crate) const LARGE_BYTES: u64 = 1024;
 /// Bins for each power of two from `LARGE_BYTES` on.
 const BINS_PER_POWER: usize = 4;
 /// How many blocks of a shared bin a first fit looks at.
@@ -85,19 +85,22 @@ impl Bins {
 
     /// A block that is large enough: the first or the smallest of some in its own bin, or else of the next bin that is not
     /// empty, where all are.
-    #[inline(never)]
+    #[inline(always)]
     pub fn find<A: Arena, const WORD: u64>(
         &self,
         tags: &Tags<A, WORD>,
         need: u64,
         counters: &mut Counters,
     ) -> Result<Option<Free>, Refusal> {
-        let own = self.bin_of(need);
-        let found = self.search(tags, own, need, counters)?;
-        if found.is_some() {
-            return Ok(found);
+        let mut from = self.bin_of(need);
+        if need >= LARGE_BYTES {
+            let found = self.search(tags, from, need, counters)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            from += 1;
         }
-        match self.filled_from(own + 1) {
+        match self.filled_from(from) {
             Some(bin) => self.search(tags, bin, need, counters),
             None => Ok(None),
         }
@@ -116,19 +119,18 @@ impl Bins {
         let mut left = if self.fit == Fit::Best { tags.most_blocks() } else { PATIENCE };
         let mut best: Option<Free> = None;
         let mut next = list.first(tags)?;
-        while let Some(at) = next
+        while let Some(free) = next
             && left > 0
         {
             left -= 1;
             counters.searched += 1;
-            let bytes = tags.block(at)?.bytes;
-            if bytes >= need && best.is_none_or(|best| bytes < best.bytes) {
-                best = Some(Free { at, bytes });
-                if bytes == need || self.fit != Fit::Best || bin < self.small_bins {
+            if free.bytes >= need && best.is_none_or(|best| free.bytes < best.bytes) {
+                best = Some(free);
+                if free.bytes == need || self.fit != Fit::Best || bin < self.small_bins {
                     break;
                 }
             }
-            next = list.next(tags, at)?;
+            next = list.next(tags, free.at)?;
         }
         Ok(best)
     }

@@ -73,7 +73,7 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Explicit {
 
     fn remove(&mut self, blocks: &mut Blocks<A, WORD>, free: Free) -> Result<(), Refusal> {
         if self.rover == Some(free.at) {
-            self.rover = self.list.next(&blocks.tags, free.at)?;
+            self.rover = self.list.next(&blocks.tags, free.at)?.map(|next| next.at);
         }
         self.list.unlink(&mut blocks.tags, free.at)
     }
@@ -114,8 +114,9 @@ impl Explicit {
         blocks: &mut Blocks<A, WORD>,
         need: u64,
     ) -> Result<Option<Free>, Refusal> {
-        if self.fit == Fit::Next && self.rover.is_some() {
-            let found = self.search(blocks, self.rover, need)?;
+        if let Some(at) = self.rover {
+            let start = Free { at, bytes: blocks.tags.block(at)?.bytes };
+            let found = self.search(blocks, Some(start), need)?;
             if found.is_some() {
                 self.rover = found.map(|free| free.at);
                 return Ok(found);
@@ -134,25 +135,24 @@ impl Explicit {
     fn search<A: Arena, const WORD: u64>(
         &self,
         blocks: &mut Blocks<A, WORD>,
-        start: Option<u64>,
+        start: Option<Free>,
         need: u64,
     ) -> Result<Option<Free>, Refusal> {
         let end = blocks.tags.end;
         let size = |free: Free| if free.end() == end { u64::MAX } else { free.bytes };
         let mut best: Option<Free> = None;
         let (mut next, mut left) = (start, blocks.tags.most_blocks());
-        while let Some(at) = next {
+        while let Some(free) = next {
             blocks.counters.searched += 1;
             // A destroyed link may lead in a circle.
-            left = left.checked_sub(1).ok_or(Refusal::Smashed(at))?;
-            let free = Free { at, bytes: blocks.tags.block(at)?.bytes };
+            left = left.checked_sub(1).ok_or(Refusal::Smashed(free.at))?;
             if free.bytes >= need && best.is_none_or(|best| size(free) < size(best)) {
                 best = Some(free);
                 if self.fit != Fit::Best || size(free) == need {
                     break;
                 }
             }
-            next = self.list.next(&blocks.tags, at)?;
+            next = self.list.next(&blocks.tags, free.at)?;
         }
         Ok(best)
     }

@@ -25,13 +25,13 @@ impl List {
 
     /// The first block.
     #[inline(always)]
-    pub fn first<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> Result<Option<u64>, Refusal> {
+    pub fn first<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> Result<Option<Free>, Refusal> {
         follow(tags, self.head, tags.first)
     }
 
     /// The block after `at`.
     #[inline(always)]
-    pub fn next<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, at: u64) -> Result<Option<u64>, Refusal> {
+    pub fn next<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>, at: u64) -> Result<Option<Free>, Refusal> {
         let link = at + WORD;
         follow(tags, tags.get(link), link)
     }
@@ -49,13 +49,13 @@ impl List {
         at: u64,
     ) -> Result<(), Refusal> {
         let (mut prev, mut next) = (0, self.head);
-        while let Some(block) = follow(tags, next, at)?.filter(|&block| block < at) {
+        while let Some(block) = follow(tags, next, at)?.filter(|block| block.at < at) {
             // A destroyed link may lead back; addresses that do not grow end the walk.
-            if block + WORD <= prev {
+            if block.at + WORD <= prev {
                 return Err(Refusal::Smashed(prev));
             }
             prev = next;
-            next = tags.get(block + WORD);
+            next = tags.get(block.at + WORD);
         }
         self.link(tags, at, prev, next);
         Ok(())
@@ -109,24 +109,26 @@ impl List {
         let broken = |refusal: Refusal| format!("a free list: {refusal}");
         let mut held = Vec::new();
         let mut next = self.first(tags).map_err(broken)?;
-        while let Some(at) = next {
+        while let Some(free) = next {
             if held.len() as u64 == tags.most_blocks() {
                 return Err("a free list leads back into itself".into());
             }
-            held.push(Free { at, bytes: tags.tag(at).bytes });
-            next = self.next(tags, at).map_err(broken)?;
+            held.push(free);
+            next = self.next(tags, free.at).map_err(broken)?;
         }
         Ok(held)
     }
 }
 
-/// The block that a link, read at `from`, leads to.
+/// The free block that a link, read at `from`, leads to.
 #[inline(always)]
-fn follow<A: Arena, const WORD: u64>(tags: &Tags<A, WORD>, link: u64, from: u64) -> Result<Option<u64>, Refusal> {
+fn follow<A: Arena, const WORD: u64>(tags: &Tags<A, WORD>, link: u64, from: u64) -> Result<Option<Free>, Refusal> {
     if link == 0 {
         return Ok(None);
     }
     let at = link.wrapping_sub(WORD);
-    let sound = tags.is_place(at) && !tags.tag(at).allocated;
-    if sound { Ok(Some(at)) } else { Err(Refusal::Smashed(from)) }
+    match tags.block(at) {
+        Ok(tag) if !tag.allocated => Ok(Some(Free { at, bytes: tag.bytes })),
+        _ => Err(Refusal::Smashed(from)),
+    }
 }

@@ -13,10 +13,10 @@
 //! `malloc` looks for the request's exact size in a quick list and in a bin, then cuts it from the victim, from the first
 //! block of the next bin that is not empty, or, if nothing else is large enough, from the top: constant time, and close to
 //! best fit. `free` joins the block with its free neighbours at once (coalesce=immediate); or lets it rest, with one bit of
-//! its tag changed, where the next request of its size finds it, until a search fails or an eighth of the heap rests
-//! (deferred). Cutting from the victim and from the top, and freeing beside them, touches no list.
+//! its tag changed, where the next request of its size finds it (deferred). At most a quarter of the heap rests; when a
+//! search fails and half of that does, or any for a large request, all of it is joined. Cutting from the victim and from the top, and freeing beside them, touches no list.
 
-use crate::bins::Bins;
+use crate::bins::{Bins, LARGE_BYTES};
 use crate::blocks::Blocks;
 use crate::explicit::same_blocks;
 use crate::tagged::{FreeBlocks, Sizes};
@@ -25,8 +25,6 @@ use crate::*;
 
 /// Larger blocks do not rest.
 const QUICK_BYTES: u64 = 1024;
-/// Requests from this size on look at what rests before the heap grows.
-const LARGE_BYTES: u64 = 1024;
 
 /// The bins, the quick lists, the victim and the top. A `Free` of 0 bytes is none.
 pub(crate) struct SegregatedFits {
@@ -99,12 +97,9 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
         Ok(blocks.join(grown.at, tag, before, None))
     }
 
-    #[inline(never)]
-    fn settle(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
-        for bytes in (0..=QUICK_BYTES).step_by(8) {
-            while let Some(at) = self.quick.wake(&mut blocks.tags, bytes)? {
-                self.release(blocks, at)?;
-            }
+    fn settle(&mut self, blocks: &mut Blocks<A, WORD>, bytes: u64) -> Result<(), Refusal> {
+        while let Some(at) = self.quick.wake(&mut blocks.tags, bytes)? {
+            self.release(blocks, at)?;
         }
         Ok(())
     }
@@ -162,7 +157,7 @@ impl SegregatedFits {
             found = self.find(blocks, need)?;
         }
         if found.is_none() && self.quick.is_ripe(need) {
-            self.settle(blocks)?;
+            self.settle_all(blocks)?;
             found = self.find(blocks, need)?;
         }
         let free = match found {
@@ -179,6 +174,7 @@ impl SegregatedFits {
     }
 
     /// A free block of at least `need` bytes, taken out of where it was: from a bin, the victim or the top.
+    #[inline(always)]
     fn find<A: Arena, const WORD: u64>(
         &mut self,
         blocks: &mut Blocks<A, WORD>,
@@ -204,6 +200,16 @@ impl SegregatedFits {
         if old.bytes > 0 {
             self.bins.insert(&mut blocks.tags, old);
         }
+    }
+
+    /// Frees for good all that rests.
+    fn settle_all<A: Arena, const WORD: u64>(&mut self, blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+        let mut from = 0;
+        while let Some(bytes) = self.quick.next_size(from) {
+            self.settle(blocks, bytes)?;
+            from = bytes;
+        }
+        Ok(())
     }
 
     /// Frees a block for good, and joins it with its free neighbours.
@@ -246,7 +252,7 @@ struct Quick {
     heads: [u64; QUICK_BYTES as usize / 8 + 1],
     /// How many more bytes may rest.
     room: u64,
-    /// How many may rest in all: an eighth of the heap.
+    /// How many may rest in all: a quarter of the heap.
     most: u64,
 }
 

@@ -29,8 +29,8 @@ pub(crate) trait FreeBlocks<A: Arena, const WORD: u64>: Sized {
     /// Grows the heap so that a free block of at least `need` bytes is at its top, in no list.
     fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal>;
 
-    /// Frees for good what rests.
-    fn settle(&mut self, _blocks: &mut Blocks<A, WORD>) -> Result<(), Refusal> {
+    /// Frees for good what rests in blocks of this size.
+    fn settle(&mut self, _blocks: &mut Blocks<A, WORD>, _bytes: u64) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -90,8 +90,9 @@ impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
             return Ok(false);
         }
         let after = at + tag.bytes;
-        if self.tags().tag(after).quick {
-            self.free.settle(&mut self.blocks)?;
+        let beside = self.tags().tag(after);
+        if beside.quick {
+            self.free.settle(&mut self.blocks, beside.bytes)?;
         }
         let tag = self.tags().block(at)?;
         let mut free = self.tags().free_after(after)?.unwrap_or(Free { at: after, bytes: 0 });
@@ -130,7 +131,7 @@ impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
         let after = at + tag.bytes;
         let sound = match tags.shape.footers {
             Footers::All => tags.tag(after - WORD) == tag,
-            Footers::Free => tags.tag(after).before_allocated && (after == tags.end || tags.block(after).is_ok()),
+            Footers::Free => tags.tag(after).before_allocated && (after == tags.end || tags.header(after).is_ok()),
         };
         sound.then_some(tag)
     }

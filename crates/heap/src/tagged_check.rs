@@ -53,8 +53,8 @@ impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {
     fn check_ends(&self) -> Result<(), String> {
         let tags = &self.blocks.tags;
         if !tags.keeps_before() {
-            let prologue = [tags.tag(tags.first - 2 * WORD), tags.tag(tags.first - WORD)];
-            if prologue.iter().any(|tag| tag.bytes != 2 * WORD || !tag.allocated) {
+            let prologue = Tag { bytes: 2 * WORD, allocated: true, before_allocated: false, quick: false }.encode();
+            if [2 * WORD, WORD].iter().any(|back| tags.get(tags.first - back) != prologue) {
                 return Err("the prologue was overwritten".into());
             }
         }

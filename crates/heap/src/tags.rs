@@ -120,7 +120,7 @@ pub(crate) struct Tags<A, const WORD: u64> {
     pub first: u64,
     /// Where the epilogue is.
     pub end: u64,
-    /// The low bits of a tag that are flags.
+    /// The low bits of a tag that are flags: those that are 0 in every size.
     flags: u64,
 }
 
@@ -135,7 +135,7 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         let prologue = if shape.footers == Footers::All { 2 * WORD } else { 0 };
         let first = round_up(prologue + WORD, shape.align).expect("a few words") - WORD;
         words.arena.grow(first + WORD).map_err(|_| Refusal::NoMemory)?;
-        let mut tags = Self { words, shape, first, end: first, flags: if shape.align == 4 { 3 } else { 7 } };
+        let mut tags = Self { words, shape, first, end: first, flags: shape.align - 1 };
         if shape.footers == Footers::All {
             let tag = Tag { bytes: prologue, allocated: true, before_allocated: false, quick: false };
             tags.put(first - 2 * WORD, tag.encode());
@@ -177,19 +177,22 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
     /// The header of the block at `at`, if that is a place and it a size that a block can have.
     #[inline(always)]
     pub fn block(&self, at: u64) -> Result<Tag, Refusal> {
-        if !self.is_place(at) {
-            return Err(Refusal::Smashed(at));
-        }
-        let tag = self.tag(at);
-        let sound =
-            tag.bytes >= self.shape.min_block && tag.bytes & (self.shape.align - 1) == 0 && tag.bytes <= self.end - at;
-        if sound { Ok(tag) } else { Err(Refusal::Smashed(at)) }
+        if self.is_place(at) { self.header(at) } else { Err(Refusal::Smashed(at)) }
     }
 
-    /// Whether a block can begin here.
+    /// The header at a place, if it is a size that a block can have.
+    #[inline(always)]
+    pub fn header(&self, place: u64) -> Result<Tag, Refusal> {
+        let tag = self.tag(place);
+        let sound = tag.bytes >= self.shape.min_block && tag.bytes <= self.end - place;
+        if sound { Ok(tag) } else { Err(Refusal::Smashed(place)) }
+    }
+
+    /// Whether a block can begin here. An offset before the first block wraps to a huge one.
     #[inline(always)]
     pub fn is_place(&self, at: u64) -> bool {
-        at >= self.first && at < self.end && (at - self.first) & (self.shape.align - 1) == 0
+        let offset = at.wrapping_sub(self.first);
+        offset < self.end - self.first && offset & self.flags == 0
     }
 
     /// Writes the tags of an allocated block, and tells the block after it.
@@ -247,11 +250,12 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
     /// Allocates a resting block again, if there is one of exactly `bytes` bytes at `at`.
     #[inline(always)]
     pub fn wake(&mut self, at: u64, bytes: u64) -> Result<(), Refusal> {
-        let rests = |word: u64| word & !BEFORE_ALLOCATED == bytes | ALLOCATED | QUICK;
-        if !self.is_place(at) || !rests(self.get(at)) {
+        let fits = self.is_place(at) && bytes <= self.end - at;
+        let word = if fits { self.get(at) } else { 0 };
+        if word & !BEFORE_ALLOCATED != bytes | ALLOCATED | QUICK {
             return Err(Refusal::Smashed(at));
         }
-        self.put(at, self.get(at) & !QUICK);
+        self.put(at, word & !QUICK);
         Ok(())
     }
 
@@ -285,18 +289,18 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         }
         let smashed = Refusal::Smashed(footer_at);
         let before = at.checked_sub(footer.bytes).filter(|&before| self.is_place(before)).ok_or(smashed)?;
-        let header = self.block(before)?;
+        let header = self.header(before)?;
         let agrees = !header.allocated && header.bytes == footer.bytes;
         if agrees { Ok(Some(Free { at: before, bytes: header.bytes })) } else { Err(smashed) }
     }
 
-    /// The free block that begins at `after`, if there is one.
+    /// The free block that begins at `after`, a sound block's end, if there is one.
     #[inline(always)]
     pub fn free_after(&self, after: u64) -> Result<Option<Free>, Refusal> {
         if after == self.end {
             return Ok(None);
         }
-        let tag = self.block(after)?;
+        let tag = self.header(after)?;
         Ok((!tag.allocated).then_some(Free { at: after, bytes: tag.bytes }))
     }
 
