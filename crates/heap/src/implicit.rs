@@ -155,7 +155,7 @@ fn first_fit<A: Arena, const WORD: u64>(
     let mut at = from;
     while at < to {
         blocks.counters.searched += 1;
-        let tag = blocks.tags.block(at)?;
+        let tag = blocks.tags.header(at)?;
         if !tag.allocated && tag.bytes >= need {
             return Ok(Some(Free { at, bytes: tag.bytes }));
         }
@@ -171,7 +171,7 @@ fn best_fit<A: Arena, const WORD: u64>(blocks: &mut Blocks<A, WORD>, need: u64) 
     let mut at = blocks.tags.first;
     while at < blocks.tags.end {
         blocks.counters.searched += 1;
-        let tag = blocks.tags.block(at)?;
+        let tag = blocks.tags.header(at)?;
         let free = Free { at, bytes: tag.bytes };
         let better = best.is_none_or(|best| free.bytes < best.bytes && free.end() != blocks.tags.end);
         if !tag.allocated && tag.bytes >= need && better {

@@ -25,7 +25,7 @@ pub struct Row {
 pub const SYSTEM: &str = "system";
 
 /// An allocator that looks at more blocks than this for each operation spends its time searching: the replay that measured
-/// its heap has timed it too, and repeats would tell nothing new.
+/// its heap has timed its calls too, and repeats would tell nothing new.
 const SLOW_SEARCH: u64 = 50;
 
 /// All rows. What is counted is counted on all cores at once; what is timed is timed alone.
@@ -69,7 +69,7 @@ fn rows_of(options: &Options, trace: &Trace, measured: Vec<(&Spec, Result<Measur
     for (spec, measured) in measured {
         let speed = match &measured {
             Err(failed) => Err(failed.clone()),
-            Ok(measured) if is_slow(measured, trace) => Ok(trace.ops.len() as f64 / measured.elapsed.as_secs_f64()),
+            Ok(measured) if is_slow(measured, trace) => Ok(trace.ops.len() as f64 / measured.in_calls.as_secs_f64()),
             Ok(_) => {
                 let speed = speeds.next().expect("each spec that is not slow was timed");
                 speed.map(|speed| speed.ops_per_second()).map_err(|refusal| refusal.to_string())
