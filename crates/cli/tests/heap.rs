@@ -16,23 +16,55 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
-const FOUR: &str = "20000\n4\n8\n1\na 0 40\na 1 24\na 2 72\na 3 24\nf 0\nf 2\nf 1\nf 3\n";
+/// The trace in a document, and what it says is drawn after which operation.
+fn example(document: &str) -> (&str, Vec<(usize, &str, &str)>) {
+    let trace = document.split("```\n").nth(1).expect("the first fenced block is the trace");
+    let drawn = document.lines().filter_map(|line| {
+        let (op, rest) = line.strip_prefix("after operation ")?.split_once(", ")?;
+        let (what, strip) = rest.split_once(':')?;
+        Some((op.parse().ok()?, what, strip.trim()))
+    });
+    (trace, drawn.collect())
+}
 
 #[test]
-fn the_heap_of_the_documentation_is_drawn() {
+fn the_documents_draw_what_the_tool_draws() {
+    let documents = [include_str!("../../../docs/heap.md"), include_str!("../../../docs/heap.zh.md")];
+    for document in documents {
+        let (trace, strips) = example(document);
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("example.rep"), trace).expect("written");
+        let drawn =
+            |op: &str| text(&heap(&["example.rep", "-a", "implicit:chunk=16", "--at", op], directory.path()).stdout);
+        assert!(document.contains(drawn("4").trim_end()), "the first picture is whole");
+        assert_eq!(strips.iter().map(|(op, ..)| *op).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
+        for (op, what, strip) in strips {
+            assert_eq!(trace.lines().nth(op + 3), Some(what), "operation {op}");
+            assert_eq!(drawn(&op.to_string()).lines().nth(1).map(str::trim), Some(strip), "after operation {op}");
+        }
+    }
+}
+
+#[test]
+fn the_strip_as_a_picture_has_each_block() {
     let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("four.rep"), FOUR).expect("written");
-    let drawn = |op: &str| text(&heap(&["four.rep", "-a", "implicit:chunk=16", "--at", op], directory.path()).stdout);
-    let strip = |op: &str| drawn(op).lines().nth(1).expect("a strip").trim().to_string();
-    let strips = ["4", "5", "6", "7", "8"].map(strip);
-    let expected = [
-        "|#####|###|#########|###|",
-        "|.....|###|#########|###|",
-        "|.....|###|.........|###|",
-        "|...................|###|",
-        "|.......................|",
-    ];
-    assert_eq!(strips, expected);
+    let arguments = ["gen:larson,ops=300", "-a", "buddy", "--at", "100", "--svg", "strip.svg"];
+    assert_eq!(text(&heap(&arguments, directory.path()).stdout), "");
+    let svg = std::fs::read_to_string(directory.path().join("strip.svg")).expect("drawn");
+    let title = "buddy after operation 100 of larson";
+    assert!(svg.starts_with("<svg") && svg.contains(title), "{svg}");
+    assert_eq!(svg.matches(" bytes, allocated</title>").count(), 100, "a hundred blocks, none over two rows");
+}
+
+#[test]
+fn one_allocator_is_not_called_the_best() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let verdict = |allocators: &[&str]| {
+        let rows = [&["gen:larson,ops=20000", "--repeats", "1"], allocators].concat();
+        text(&heap(&rows, directory.path()).stdout).lines().next().expect("a verdict").to_string()
+    };
+    assert!(verdict(&["-a", "buddy"]).starts_with("buddy: "));
+    assert!(verdict(&["-a", "buddy", "-a", "bump"]).starts_with("buddy uses memory best ("));
 }
 
 #[test]

@@ -3,13 +3,15 @@
 //! `cargo bench -p pagewalk-heap --bench scaling -- FILE.svg`
 //!
 //! A heap is filled with blocks of 8 to 40 bytes; then random ones are replaced (`free`, `malloc`), and that is timed. What
-//! an allocator does is counted as well: blocks searched, splits and coalescings an operation. The counts do not depend
-//! on the machine; the time also grows with what caches and TLBs miss, so memory alone, a load and a store
-//! at a random block an operation, is drawn beside them. Times are medians of nine parts.
+//! an allocator does is counted as well: blocks searched, splits and coalescings, in the mean of the timed operations and
+//! the most of any one from an empty heap to an empty one. The counts do not depend on the machine; the time also grows with what
+//! caches and TLBs miss, so memory alone, a load and a store at a random block an operation, is drawn beside them. Times are
+//! medians of nine parts. Ten million blocks take half a GiB, and all of it a few
+//! minutes.
 
+use pagewalk_heap::bench::chart::{Axis, COLOURS, Panel, Scale, Unit, svg};
 use pagewalk_heap::synth::Rng;
 use pagewalk_heap::{Allocator, Arena, ByteArena, Ptr, Spec};
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// How many blocks are live.
@@ -25,26 +27,29 @@ const LIMIT: u64 = 1 << 30;
 /// One allocator at one size.
 struct Point {
     ns: f64,
+    /// In the mean.
     steps: f64,
+    /// Of the operation that took the most.
+    most: f64,
 }
 
 fn main() {
     let file = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    println!("{:>10}  {:>8}  ns and steps an operation of {}", "blocks", "memory", SPECS.join(", "));
+    println!("{:>10}  {:>8}  ns, steps and most steps an operation of {}", "blocks", "memory", SPECS.join(", "));
     let (mut memory, mut curves) = (Vec::new(), SPECS.map(|_| Vec::new()));
     for blocks in BLOCKS {
-        memory.push(Point { ns: touch(blocks), steps: 0.0 });
+        memory.push(Point { ns: touch(blocks), steps: 0.0, most: 0.0 });
         print!("{blocks:>10}  {:>5.1} ns", memory[memory.len() - 1].ns);
         for (spec, curve) in SPECS.iter().zip(&mut curves) {
             let point = measure(spec, blocks);
-            print!("  {:>6.1} ns {:>5.2}", point.ns, point.steps);
+            print!("  {:>6.1} ns {:>5.2} {:>6}", point.ns, point.steps, point.most);
             curve.push(point);
         }
         println!();
     }
     if let Some(file) = file {
         let named: Vec<_> = SPECS.into_iter().zip(&curves).chain([("memory alone", &memory)]).collect();
-        std::fs::write(&file, svg(&named)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        std::fs::write(&file, chart(&named)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 }
 
@@ -53,12 +58,42 @@ fn measure(spec: &str, blocks: usize) -> Point {
     let spec: Spec = spec.parse().expect("a spec of this file");
     let mut heap = spec.open(ByteArena::new(LIMIT)).expect("room");
     let mut rng = Rng::new(1);
-    let mut live: Vec<Ptr> = (0..blocks).map(|_| heap.malloc(rng.between(8, 40)).expect("room")).collect();
-    // As many again unmeasured, so that the heap has the gaps of one that has lived.
-    replace(heap.as_mut(), &mut live, &mut rng, blocks);
+    let mut most = Most::default();
+    let fill = |_| {
+        let at = heap.malloc(rng.between(8, 40)).expect("room");
+        most.see(heap.as_ref());
+        at
+    };
+    let mut live: Vec<Ptr> = (0..blocks).map(fill).collect();
+    // As many again untimed, so that the heap has the gaps of one that has lived.
+    replace(heap.as_mut(), &mut live, &mut rng, blocks, |heap| most.see(heap));
     let before = work(heap.as_ref());
-    let ns = median_ns(|| replace(heap.as_mut(), &mut live, &mut rng, OPS / 2));
-    Point { ns, steps: (work(heap.as_ref()) - before) as f64 / (PARTS * OPS) as f64 }
+    let ns = median_ns(|| replace(heap.as_mut(), &mut live, &mut rng, OPS / 2, |_| ()));
+    let steps = (work(heap.as_ref()) - before) as f64 / (PARTS * OPS) as f64;
+    // At the end all is given back, and then one block is cut from what that became.
+    most.before = work(heap.as_ref());
+    for at in live {
+        heap.free(at).expect("it is live");
+        most.see(heap.as_ref());
+    }
+    heap.malloc(8).expect("room");
+    most.see(heap.as_ref());
+    Point { ns, steps, most: most.steps as f64 }
+}
+
+/// The most steps of one operation.
+#[derive(Default)]
+struct Most {
+    before: u64,
+    steps: u64,
+}
+
+impl Most {
+    fn see<A: Arena>(&mut self, heap: &dyn Allocator<A>) {
+        let now = work(heap);
+        self.steps = self.steps.max(now - self.before);
+        self.before = now;
+    }
 }
 
 /// The nanoseconds an operation of a part, in the median.
@@ -74,11 +109,19 @@ fn median_ns(mut part: impl FnMut()) -> f64 {
     times[PARTS / 2]
 }
 
-fn replace<A: Arena>(heap: &mut dyn Allocator<A>, live: &mut [Ptr], rng: &mut Rng, times: usize) {
+fn replace<A: Arena>(
+    heap: &mut dyn Allocator<A>,
+    live: &mut [Ptr],
+    rng: &mut Rng,
+    times: usize,
+    mut after: impl FnMut(&dyn Allocator<A>),
+) {
     for _ in 0..times {
         let slot = &mut live[rng.below(live.len() as u64) as usize];
         heap.free(*slot).expect("it is live");
+        after(heap);
         *slot = heap.malloc(rng.between(8, 40)).expect("room");
+        after(heap);
     }
 }
 
@@ -102,41 +145,28 @@ fn touch(blocks: usize) -> f64 {
     })
 }
 
-/// Two panels over the logarithm of the number of blocks: nanoseconds, and steps.
-fn svg(curves: &[(&str, &Vec<Point>)]) -> String {
-    let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 820 600\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-    );
-    panel(&mut svg, 40.0, "nanoseconds an operation, by live blocks", curves, |point| point.ns);
+/// Three panels over the number of blocks: nanoseconds, steps in the mean, and the most steps.
+fn chart(curves: &[(&str, &Vec<Point>)]) -> String {
     let steps = &curves[..curves.len() - 1];
-    panel(&mut svg, 330.0, "blocks searched, split and coalesced an operation", steps, |point| point.steps);
-    svg + "</svg>\n"
+    let panels = [
+        panel("Time of an operation", "nanoseconds", Scale::Log, curves, |point| point.ns),
+        panel("Steps of an operation, in the mean", "searched, split, joined", Scale::Linear, steps, |point| {
+            point.steps
+        }),
+        panel("Most steps of one operation", "searched, split, joined", Scale::Log, steps, |point| point.most),
+    ];
+    svg(&panels)
 }
 
-fn panel(svg: &mut String, top: f64, title: &str, curves: &[(&str, &Vec<Point>)], of: fn(&Point) -> f64) {
-    const COLOURS: [&str; 4] = ["#4269d0", "#efb118", "#ff725c", "#888888"];
-    const HEIGHT: f64 = 220.0;
+fn panel(title: &str, unit: &str, scale: Scale, curves: &[(&str, &Vec<Point>)], of: fn(&Point) -> f64) -> Panel {
+    let axis = |title: &str, ends, scale| Axis { title: title.into(), ends, scale, unit: Unit::Plain };
     let highest = curves.iter().flat_map(|(_, curve)| curve.iter()).map(of).fold(1.0, f64::max);
-    let x = |index: usize| 50.0 + 500.0 * ((BLOCKS[index] as f64).log10() - 3.0) / 4.0;
-    let y = |value: f64| top + HEIGHT * (1.0 - value / highest);
-    let mut line = |text: String| svg.push_str(&(text + "\n"));
-    line(format!("<text x=\"50\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 8.0));
-    line(format!("<rect x=\"50\" y=\"{top}\" width=\"500\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#888\"/>"));
-    line(format!("<text x=\"46\" y=\"{}\" text-anchor=\"end\">{highest:.0}</text>", top + 10.0));
-    line(format!("<text x=\"46\" y=\"{}\" text-anchor=\"end\">0</text>", top + HEIGHT));
-    for power in 3..=7 {
-        let x = 50.0 + 125.0 * f64::from(power - 3);
-        let y = top + HEIGHT + 16.0;
-        line(format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">10^{power}</text>"));
+    let from = if scale == Scale::Log { 1.0 } else { 0.0 };
+    let blocks = axis("live blocks", (BLOCKS[0] as f64, BLOCKS[BLOCKS.len() - 1] as f64), Scale::Log);
+    let mut panel = Panel::new(title, blocks, axis(unit, (from, 1.3 * highest), scale));
+    for ((name, curve), colour) in curves.iter().zip(COLOURS) {
+        let points: Vec<_> = BLOCKS.iter().zip(*curve).map(|(&blocks, point)| (blocks as f64, of(point))).collect();
+        panel.curve(*name, colour, &points);
     }
-    for (index, ((name, curve), colour)) in curves.iter().zip(COLOURS).enumerate() {
-        let mut points = String::new();
-        for (at, point) in curve.iter().enumerate() {
-            let _ = write!(points, "{:.1},{:.1} ", x(at), y(of(point)));
-        }
-        line(format!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"));
-        let y = top + 16.0 * (index + 1) as f64;
-        line(format!("<text x=\"560\" y=\"{y}\" fill=\"{colour}\">{name}</text>"));
-    }
+    panel
 }

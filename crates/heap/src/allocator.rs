@@ -109,7 +109,7 @@ pub struct Block {
 /// What an allocator did so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Free blocks (or, in an implicit list, blocks) looked at in order to find one that fits.
+    /// Free blocks (in an implicit list, blocks; of buddies, orders) looked at in order to find one that fits.
     pub searched: u64,
     /// Blocks that were cut in two.
     pub splits: u64,

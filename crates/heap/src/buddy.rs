@@ -60,7 +60,7 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
         while self.free[have as usize] == 0 {
             self.counters.searched += 1;
             have += 1;
-            if have as usize == ORDERS {
+            if have > self.largest_order() {
                 self.extend(order)?;
                 have = order;
             }
@@ -75,6 +75,11 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
         }
         self.set(at, order, ALLOCATED);
         Ok(at)
+    }
+
+    /// No block of the heap has a larger order.
+    fn largest_order(&self) -> u32 {
+        self.bytes.checked_ilog2().unwrap_or(0)
     }
 
     /// Frees a block, merging it with its buddy as long as that is free and of the same size.

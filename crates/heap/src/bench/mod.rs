@@ -1,5 +1,6 @@
 //! The bench: what an allocator does with a trace, in space and in time.
 
+pub mod chart;
 mod measure;
 mod speed;
 mod touching;

@@ -1,9 +1,11 @@
 //! The heap after an operation, as a strip of blocks.
 //!
-//! In the terminal each block is drawn as wide as it is large: `#` allocated, `.` free, `~` resting, between bars.
+//! In the terminal each block is drawn as wide as it is large: `#` allocated, `.` free, `~` resting, after a bar; one that is
+//! no wider than its bar is `a`, `f` or `r`.
 
 use super::{Options, write};
 use crate::failure::Failure;
+use heap::bench::chart::escaped;
 use heap::bench::replay_until;
 use heap::{Allocator, Arena, Block, PagedArena, Trace, Use};
 use std::fmt::Write;
@@ -15,8 +17,7 @@ const LINES: usize = 16;
 
 /// What to print; nothing, if it went into an SVG file.
 pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<String, Failure> {
-    let (mut text, mut svg) = (String::new(), String::new());
-    let mut top = 10.0;
+    let (mut text, mut picture) = (String::new(), Picture::default());
     for trace in traces {
         let ops = trace.ops.len();
         if op > ops {
@@ -29,37 +30,35 @@ pub fn draw(options: &Options, traces: &[Trace], op: usize) -> Result<String, Fa
             replay_until(heap.as_mut(), trace, op).map_err(|failed| refused(failed.to_string()))?;
             let blocks = heap.blocks().map_err(|refusal| refused(refusal.to_string()))?;
             let bytes = heap.arena().bytes();
-            let title = title(&spec.to_string(), &trace.name, op, bytes, &blocks);
+            let title = format!("{spec} after operation {op} of {}", trace.name);
+            let sums = sums(bytes, &blocks);
             match options.svg {
-                Some(_) => top = picture(&mut svg, top, &title, bytes, &blocks),
-                None => text += &format!("{title}\n{}\n", terminal(heap.as_ref(), &blocks)),
+                Some(_) => picture.heap(&escaped(&title), &sums, &blocks),
+                None => text += &format!("{title}: {sums}\n{}\n", terminal(heap.as_ref(), &blocks)),
             }
         }
     }
     if let Some(file) = &options.svg {
-        let head = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 {top}\" font-family=\"monospace\" font-size=\"12\">\n"
-        );
-        write(file, format!("{head}{svg}</svg>\n").as_bytes())?;
+        write(file, picture.svg().as_bytes())?;
     }
     Ok(text)
 }
 
-fn title(spec: &str, trace: &str, op: usize, bytes: u64, blocks: &[Block]) -> String {
+fn sums(bytes: u64, blocks: &[Block]) -> String {
     let sum = |used: Use| {
         let these = blocks.iter().filter(|block| block.used == used);
         these.fold((0, 0), |(count, bytes), block| (count + 1, bytes + block.bytes))
     };
     let ((allocated, in_use), (free, unused), (resting, rest)) =
         (sum(Use::Allocated), sum(Use::Free), sum(Use::Resting));
-    let mut title = format!(
-        "{spec} after operation {op} of {trace}: a heap of {bytes} bytes, {allocated} allocated blocks of {in_use} bytes, \
-         {free} free of {unused}"
+    let mut sums = format!(
+        "a heap of {bytes} bytes, {allocated} allocated block{} of {in_use} bytes, {free} free of {unused}",
+        if allocated == 1 { "" } else { "s" }
     );
     if resting > 0 {
-        let _ = write!(title, ", {resting} resting of {rest}");
+        let _ = write!(sums, ", {resting} resting of {rest}");
     }
-    title
+    sums
 }
 
 /// Each block between bars, to scale; then, for a small heap, a line a block.
@@ -74,9 +73,10 @@ fn terminal<A: Arena>(heap: &dyn Allocator<A>, blocks: &[Block]) -> String {
         let bytes = block.bytes + carried;
         let width = (bytes / unit) as usize;
         carried = bytes % unit;
-        if width > 0 {
-            strip.push('|');
-            strip.extend(std::iter::repeat_n(sign(block.used), width.saturating_sub(1)));
+        match width {
+            0 => {}
+            1 => strip.push(narrow(block.used)),
+            _ => strip.extend(std::iter::once('|').chain(std::iter::repeat_n(sign(block.used), width - 1))),
         }
     }
     strip.push('|');
@@ -84,7 +84,8 @@ fn terminal<A: Arena>(heap: &dyn Allocator<A>, blocks: &[Block]) -> String {
     for line in strip.as_bytes().chunks(LINE) {
         let _ = writeln!(text, "  {}", String::from_utf8_lossy(line));
     }
-    let _ = writeln!(text, "  one column is {unit} bytes: # allocated, . free, ~ resting");
+    let narrow = if strip.contains(['a', 'f', 'r']) { "; a, f, r: such blocks of one column" } else { "" };
+    let _ = writeln!(text, "  one column is {unit} bytes: # allocated, . free, ~ resting{narrow}");
     if blocks.len() <= 24 {
         for block in blocks {
             let used = format!("{:?}", block.used).to_lowercase();
@@ -102,26 +103,93 @@ fn sign(used: Use) -> char {
     }
 }
 
-fn picture(svg: &mut String, top: f64, title: &str, bytes: u64, blocks: &[Block]) -> f64 {
-    let scale = 980.0 / bytes.max(1) as f64;
-    let _ = writeln!(svg, "<text x=\"10\" y=\"{}\">{title}</text>", top + 12.0);
-    for block in blocks {
-        let colour = match block.used {
-            Use::Allocated => "#4269d0",
-            Use::Free => "#e8e8e8",
-            Use::Resting => "#efb118",
-        };
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{:.2}\" y=\"{}\" width=\"{:.2}\" height=\"30\" fill=\"{colour}\" stroke=\"white\" \
-             stroke-width=\"0.5\"><title>{:#x}: {} bytes, {:?}</title></rect>",
-            10.0 + block.at as f64 * scale,
-            top + 20.0,
-            block.bytes as f64 * scale,
-            block.at,
-            block.bytes,
-            block.used
-        );
+/// A block that is no wider than the bar before it.
+fn narrow(used: Use) -> char {
+    match used {
+        Use::Allocated => 'a',
+        Use::Free => 'f',
+        Use::Resting => 'r',
     }
-    top + 70.0
+}
+
+fn colour(used: Use) -> &'static str {
+    match used {
+        Use::Allocated => "#0072b2",
+        Use::Free => "#dddddd",
+        Use::Resting => "#e69f00",
+    }
+}
+
+/// Heaps under each other, each as rows of equally many bytes.
+#[derive(Default)]
+struct Picture {
+    shapes: String,
+    bottom: f64,
+}
+
+impl Picture {
+    const LEFT: f64 = 90.0;
+    const WIDE: f64 = 900.0;
+    const ROW: f64 = 22.0;
+
+    /// Adds a heap: its title, a legend, and its blocks.
+    fn heap(&mut self, title: &str, sums: &str, blocks: &[Block]) {
+        let base = blocks.first().map_or(0, |first| first.at);
+        let bytes: u64 = blocks.iter().map(|block| block.bytes).sum();
+        let (top, left) = (self.bottom + 24.0, Self::LEFT);
+        let _ = writeln!(self.shapes, "<text x=\"{left}\" y=\"{top}\" font-weight=\"bold\">{title}</text>");
+        let _ = writeln!(self.shapes, "<text x=\"{left}\" y=\"{}\">{sums}</text>", top + 17.0);
+        for (at, used) in [Use::Allocated, Use::Free, Use::Resting].into_iter().enumerate() {
+            let x = left + Self::WIDE - 250.0 + 90.0 * at as f64;
+            let _ = writeln!(
+                self.shapes,
+                "<rect x=\"{x}\" y=\"{}\" width=\"11\" height=\"11\" fill=\"{}\"/><text x=\"{}\" y=\"{top}\">{}</text>",
+                top - 10.0,
+                colour(used),
+                x + 15.0,
+                format!("{used:?}").to_lowercase()
+            );
+        }
+        let row_bytes = bytes.div_ceil(LINES as u64).next_power_of_two().max(256);
+        let first_row = top + 30.0;
+        for row in 0..bytes.div_ceil(row_bytes) {
+            let y = first_row + Self::ROW * row as f64 + 13.0;
+            let at = base + row * row_bytes;
+            let _ = writeln!(self.shapes, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{at:#x}</text>", left - 8.0);
+        }
+        blocks.iter().for_each(|block| self.block(first_row, (base, row_bytes), block));
+        self.bottom = first_row + Self::ROW * bytes.div_ceil(row_bytes) as f64;
+    }
+
+    /// A block, in as many parts as the rows it lies in; the first row begins at `base`.
+    fn block(&mut self, top: f64, (base, row_bytes): (u64, u64), block: &Block) {
+        let scale = Self::WIDE / row_bytes as f64;
+        let (mut at, end) = (block.at - base, block.at - base + block.bytes);
+        while at < end {
+            let (row, part) = (at / row_bytes, (row_bytes - at % row_bytes).min(end - at));
+            let (x, wide) = (Self::LEFT + (at % row_bytes) as f64 * scale, part as f64 * scale);
+            // A gap tells neighbours apart, where there is room for one.
+            let gap = if wide > 3.0 && at + part == end { 1.0 } else { 0.0 };
+            let _ = writeln!(
+                self.shapes,
+                "<rect x=\"{x:.2}\" y=\"{}\" width=\"{:.2}\" height=\"18\" fill=\"{}\"><title>{:#x}: {} bytes, {}</title></rect>",
+                top + Self::ROW * row as f64,
+                wide - gap,
+                colour(block.used),
+                block.at,
+                block.bytes,
+                format!("{:?}", block.used).to_lowercase()
+            );
+            at += part;
+        }
+    }
+
+    fn svg(&self) -> String {
+        let (wide, high) = (Self::LEFT + Self::WIDE + 16.0, self.bottom + 12.0);
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"0 0 {wide} {high}\" \
+             font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{}</svg>\n",
+            self.shapes
+        )
+    }
 }

@@ -4,7 +4,7 @@ use super::bench::{Row, SYSTEM, Score, scores};
 use super::{Format, Options};
 use comfy_table::{CellAlignment, Table, presets};
 use heap::bench::Measured;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The version of the JSON fields.
 const VERSION: u32 = 1;
@@ -15,43 +15,42 @@ pub fn render(options: &Options, rows: &[Row]) -> String {
         Format::Csv => csv(rows),
         Format::Json => {
             let scores: Vec<Value> = scores(options, rows).iter().map(score).collect();
-            let rows: Vec<Value> = rows.iter().map(|row| Value::Object(fields(row))).collect();
+            let rows: Vec<Value> = rows
+                .iter()
+                .map(|row| Value::Object(fields(row).into_iter().map(|(name, value)| (name.into(), value)).collect()))
+                .collect();
             format!("{:#}\n", json!({ "version": VERSION, "rows": rows, "scores": scores }))
         }
     }
 }
 
 /// A row's fields. Those that were not measured are null.
-fn fields(row: &Row) -> Map<String, Value> {
+fn fields(row: &Row) -> Vec<(&'static str, Value)> {
     let measured = row.measured.as_ref();
-    let number = |get: fn(&Measured) -> u64| measured.map(get);
-    let real = |get: fn(&Measured) -> f64| measured.map(get);
-    let fields = json!({
-        "allocator": row.allocator,
-        "trace": row.trace,
-        "operations": row.ops,
-        "peak_payload_bytes": number(|m| m.peak_payload_bytes),
-        "heap_bytes": number(|m| m.heap_bytes),
-        "utilisation": real(Measured::utilisation),
-        "ops_per_second": row.ops_per_second,
-        "relative_to_system": row.relative,
-        "table_bytes": number(|m| m.table_bytes),
-        "header_bytes": number(|m| m.header_bytes),
-        "alignment_bytes": number(|m| m.alignment_bytes),
-        "rounding_bytes": number(|m| m.rounding_bytes),
-        "external_bytes": number(|m| m.external_bytes),
-        "external_mean": real(|m| m.external_mean),
-        "touched_bytes": number(|m| m.touched_bytes),
-        "searched_per_allocation": real(searched),
-        "splits": number(|m| m.counters.splits),
-        "coalescings": number(|m| m.counters.coalescings),
-        "extensions": number(|m| m.counters.extensions),
-        "failed": row.failed,
-    });
-    match fields {
-        Value::Object(fields) => fields,
-        _ => unreachable!("the macro was given an object"),
-    }
+    let number = |get: fn(&Measured) -> u64| measured.map(get).into();
+    let real = |get: fn(&Measured) -> f64| measured.map(get).into();
+    vec![
+        ("allocator", row.allocator.clone().into()),
+        ("trace", row.trace.clone().into()),
+        ("operations", row.ops.into()),
+        ("peak_payload_bytes", number(|m| m.peak_payload_bytes)),
+        ("heap_bytes", number(|m| m.heap_bytes)),
+        ("utilisation", real(Measured::utilisation)),
+        ("ops_per_second", row.ops_per_second.into()),
+        ("relative_to_system", row.relative.into()),
+        ("table_bytes", number(|m| m.table_bytes)),
+        ("header_bytes", number(|m| m.header_bytes)),
+        ("alignment_bytes", number(|m| m.alignment_bytes)),
+        ("rounding_bytes", number(|m| m.rounding_bytes)),
+        ("external_bytes", number(|m| m.external_bytes)),
+        ("external_mean", real(|m| m.external_mean)),
+        ("touched_bytes", number(|m| m.touched_bytes)),
+        ("searched_per_allocation", real(searched)),
+        ("splits", number(|m| m.counters.splits)),
+        ("coalescings", number(|m| m.counters.coalescings)),
+        ("extensions", number(|m| m.counters.extensions)),
+        ("failed", row.failed.clone().into()),
+    ]
 }
 
 fn score(score: &Score) -> Value {
@@ -69,14 +68,13 @@ fn searched(measured: &Measured) -> f64 {
     measured.counters.searched as f64 / measured.allocations.max(1) as f64
 }
 
-/// A head and a line for each row: what the row is about first, then its numbers.
+/// A head and a line for each row.
 fn csv(rows: &[Row]) -> String {
     let mut lines = Vec::new();
     for row in rows {
-        let mut fields: Vec<_> = fields(row).into_iter().collect();
-        fields.sort_by_key(|(name, _)| !matches!(name.as_str(), "allocator" | "trace"));
+        let fields = fields(row);
         if lines.is_empty() {
-            lines.push(fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(","));
+            lines.push(fields.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","));
         }
         lines.push(fields.iter().map(|(_, value)| csv_value(value)).collect::<Vec<_>>().join(","));
     }
@@ -113,7 +111,21 @@ fn verdict(scores: &[Score]) -> String {
     let ours = || scores.iter().filter(|score| score.allocator != SYSTEM && score.failures == 0);
     let densest = ours().max_by(|one, other| one.utilisation.total_cmp(&other.utilisation));
     let fastest = ours().max_by(|one, other| one.relative.total_cmp(&other.relative));
+    let many = scores.iter().filter(|score| score.allocator != SYSTEM).count() > 1;
     match (densest, fastest) {
+        (Some(best), Some(same)) if many && best.allocator == same.allocator => format!(
+            "{} uses memory best ({:.1} % of the heap is payload at its peak) and is fastest ({:.2} times the system's \
+             malloc).\n",
+            best.allocator,
+            100.0 * best.utilisation,
+            best.relative
+        ),
+        (Some(only), Some(_)) if !many => format!(
+            "{}: {:.1} % of the heap is payload at its peak; {:.2} times as fast as the system's malloc.\n",
+            only.allocator,
+            100.0 * only.utilisation,
+            only.relative
+        ),
         (Some(densest), Some(fastest)) => format!(
             "{} uses memory best ({:.1} % of the heap is payload at its peak); {} is fastest ({:.2} times the system's \
              malloc).\n",
@@ -124,6 +136,12 @@ fn verdict(scores: &[Score]) -> String {
         ),
         _ => "No allocator served every trace.\n".into(),
     }
+}
+
+/// Two decimals, and for what is slow as many as show two digits.
+fn short(number: f64) -> String {
+    let decimals = if number > 0.0 && number < 0.1 { (1.0 - number.log10().floor()).min(9.0) as usize } else { 2 };
+    format!("{number:.decimals$}")
 }
 
 fn details(rows: &[Row]) -> String {
@@ -145,7 +163,7 @@ fn details(rows: &[Row]) -> String {
     ];
     let mut table = plain(&head);
     for row in rows {
-        let speed = [format!("{:.2}", row.ops_per_second / 1e6), format!("{:.2}", row.relative)];
+        let speed = [short(row.ops_per_second / 1e6), short(row.relative)];
         let Some(measured) = &row.measured else {
             let blank = if row.failed.is_some() { "failed" } else { "" };
             let cells = [row.allocator.clone(), blank.into()].into_iter().chain(vec![String::new(); 7]);
@@ -187,8 +205,8 @@ fn means(options: &Options, scores: &[Score]) -> String {
         table.add_row([
             score.allocator.clone(),
             utilisation,
-            format!("{:.2}", score.ops_per_second / 1e6),
-            format!("{:.2}", score.relative),
+            short(score.ops_per_second / 1e6),
+            short(score.relative),
             index,
             score.failures.to_string(),
         ]);
