@@ -77,6 +77,13 @@ impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
         Ok(free)
     }
 
+    /// Grows the heap by what its last block, if that is free and may be joined, lacks of `need` bytes.
+    pub fn grow_last(&mut self, need: u64) -> Result<Free, Refusal> {
+        let joins = self.settings.coalesce != Coalesce::Never;
+        let last = if joins { self.free_last()? } else { None };
+        self.grow(need.saturating_sub(last.map_or(0, |last| last.bytes)))
+    }
+
     /// The free neighbours of a block: the one before it and the one after.
     #[inline(always)]
     pub fn free_neighbours(&self, at: u64, tag: Tag) -> Result<(Option<Free>, Option<Free>), Refusal> {

@@ -13,7 +13,8 @@
 //! steps as there are orders. The price is internal fragmentation: a request of 2^k bytes and its header takes 2^(k+1).
 
 use crate::allocator::round_up;
-use crate::words::Words;
+use crate::list::List;
+use crate::words::{Places, Words};
 use crate::*;
 
 /// Headers are this, the state and the order.
@@ -34,8 +35,8 @@ pub(crate) struct Buddy<A, const WORD: u64> {
     bytes: u64,
     min_order: u32,
     chunk_order: u32,
-    /// The payload offset of the first free block of each order, or 0.
-    free: [u64; ORDERS],
+    /// The free blocks of each order.
+    free: [List; ORDERS],
     counters: Counters,
 }
 
@@ -51,13 +52,22 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
         let min_order = (3 * WORD).max(align).next_power_of_two().ilog2();
         let chunk_order = chunk.ilog2().max(min_order);
         let counters = Counters::default();
-        Ok(Self { words: Words { arena }, align, base, bytes: 0, min_order, chunk_order, free: [0; ORDERS], counters })
+        Ok(Self {
+            words: Words { arena },
+            align,
+            base,
+            bytes: 0,
+            min_order,
+            chunk_order,
+            free: [List::default(); ORDERS],
+            counters,
+        })
     }
 
     /// A block of this order, allocated: from the smallest free block that is large enough, halved until it fits.
     fn take(&mut self, order: u32) -> Result<u64, Refusal> {
         let mut have = order;
-        while self.free[have as usize] == 0 {
+        while self.free[have as usize].is_empty() {
             self.counters.searched += 1;
             have += 1;
             if have > self.largest_order() {
@@ -66,7 +76,7 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
             }
         }
         self.counters.searched += 1;
-        let at = self.free[have as usize] - WORD;
+        let at = self.free[have as usize].head() - WORD;
         self.unlink(at, have)?;
         while have > order {
             have -= 1;
@@ -79,7 +89,7 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
 
     /// No block of the heap has a larger order.
     fn largest_order(&self) -> u32 {
-        self.bytes.checked_ilog2().unwrap_or(0)
+        self.bytes.checked_ilog2().unwrap_or(0).min(ORDERS as u32 - 1)
     }
 
     /// Frees a block, merging it with its buddy as long as that is free and of the same size.
@@ -130,11 +140,11 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
     /// The block of a payload and its order.
     fn block_of(&self, payload: Ptr) -> Result<(u64, u32), Refusal> {
         let invalid = Refusal::InvalidFree(payload);
-        let tag_at = payload.get().checked_sub(WORD).filter(|&at| self.holds(at)).ok_or(invalid)?;
+        let tag_at = payload.get().checked_sub(WORD).filter(|&at| self.is_place(at)).ok_or(invalid)?;
         let tag = self.words.get(tag_at);
         let moved = tag & MOVED_MARK != 0 && tag >> 32 == 0;
         let distance = if moved { (tag & !MOVED_MARK) * self.align } else { 0 };
-        let at = tag_at.checked_sub(distance).filter(|&at| self.holds(at));
+        let at = tag_at.checked_sub(distance).filter(|&at| self.is_place(at));
         match at.and_then(|at| Some((at, self.header(at)?))) {
             Some((at, (order, ALLOCATED))) if payload.get() < at + (1 << order) => Ok((at, order)),
             _ => Err(self.diagnose(payload)),
@@ -157,11 +167,6 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
         Refusal::InvalidFree(payload)
     }
 
-    /// Whether a header can lie there.
-    fn holds(&self, at: u64) -> bool {
-        at >= self.base && at - self.base < self.bytes && (at - self.base).is_multiple_of(self.align)
-    }
-
     /// The order and the state in a block's header, if it is one.
     fn header(&self, at: u64) -> Option<(u32, u64)> {
         let tag = self.words.get(at);
@@ -180,35 +185,19 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
     }
 
     fn push(&mut self, at: u64, order: u32) {
-        let (payload, next) = (at + WORD, self.free[order as usize]);
         self.set(at, order, 0);
-        self.words.put(payload, next);
-        self.words.put(payload + WORD, 0);
-        if next != 0 {
-            self.words.put(next + WORD, payload);
-        }
-        self.free[order as usize] = payload;
+        let mut list = self.free[order as usize];
+        list.push(self, at);
+        self.free[order as usize] = list;
     }
 
     fn unlink(&mut self, at: u64, order: u32) -> Result<(), Refusal> {
-        let payload = at + WORD;
-        let (next, prev) = (self.words.get(payload), self.words.get(payload + WORD));
-        let sound = |link: u64| link.checked_sub(WORD).is_some_and(|at| self.holds(at));
-        let next_agrees = next == 0 || (sound(next) && self.words.get(next + WORD) == payload);
-        let prev_agrees = match prev {
-            0 => self.free[order as usize] == payload,
-            _ => sound(prev) && self.words.get(prev) == payload,
-        };
-        if !next_agrees || !prev_agrees || self.header(at) != Some((order, 0)) {
-            return Err(Refusal::Smashed(payload));
+        if self.header(at) != Some((order, 0)) {
+            return Err(Refusal::Smashed(at));
         }
-        if next != 0 {
-            self.words.put(next + WORD, prev);
-        }
-        match prev {
-            0 => self.free[order as usize] = next,
-            _ => self.words.put(prev, next),
-        }
+        let mut list = self.free[order as usize];
+        list.unlink(self, at)?;
+        self.free[order as usize] = list;
         Ok(())
     }
 
@@ -234,6 +223,22 @@ impl<A: Arena, const WORD: u64> Buddy<A, WORD> {
         }
         self.set(at, to, ALLOCATED);
         Ok(true)
+    }
+}
+
+impl<A: Arena, const WORD: u64> Places for Buddy<A, WORD> {
+    const WORD: u64 = WORD;
+
+    fn get(&self, at: u64) -> u64 {
+        self.words.get(at)
+    }
+
+    fn put(&mut self, at: u64, value: u64) {
+        self.words.put(at, value);
+    }
+
+    fn is_place(&self, at: u64) -> bool {
+        at >= self.base && at - self.base < self.bytes && (at - self.base).is_multiple_of(self.align)
     }
 }
 
@@ -325,11 +330,11 @@ impl<A: Arena, const WORD: u64> Allocator<A> for Buddy<A, WORD> {
             free.push((block.at, block.bytes));
         }
         let mut listed = Vec::new();
-        for (order, &head) in self.free.iter().enumerate() {
-            let mut payload = head;
+        for (order, list) in self.free.iter().enumerate() {
+            let mut payload = list.head();
             while payload != 0 && listed.len() <= blocks.len() {
                 let at = payload - WORD;
-                if !self.holds(at) {
+                if !self.is_place(at) {
                     return Err(format!("the list of order {order} leads to {at:#x}"));
                 }
                 listed.push((at, 1 << order));

@@ -10,6 +10,7 @@
 
 use crate::allocator::round_up;
 use crate::tags::{Tag, Tags};
+use crate::words::Places;
 use crate::*;
 
 /// The bump allocator (`bump`). Its blocks are tagged ones without footers, and the epilogue is the top.

@@ -79,12 +79,11 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Explicit {
     }
 
     fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal> {
-        if blocks.settings.coalesce == Coalesce::Never {
-            return blocks.grow(need);
+        let grown = blocks.grow_last(need)?;
+        match blocks.settings.coalesce {
+            Coalesce::Never => Ok(grown),
+            _ => self.coalesce(blocks, grown.at, blocks.tags.tag(grown.at)),
         }
-        let have = blocks.free_last()?.map_or(0, |last| last.bytes);
-        let free = blocks.grow(need.saturating_sub(have))?;
-        self.coalesce(blocks, free.at, blocks.tags.tag(free.at))
     }
 
     fn check(&self, tags: &Tags<A, WORD>, free: &Sizes, _: &Sizes) -> Result<(), String> {

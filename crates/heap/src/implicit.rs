@@ -77,11 +77,10 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for Implicit {
     }
 
     fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal> {
+        let grown = blocks.grow_last(need)?;
         if blocks.settings.coalesce == Coalesce::Never {
-            return blocks.grow(need);
+            return Ok(grown);
         }
-        let have = blocks.free_last()?.map_or(0, |last| last.bytes);
-        let grown = blocks.grow(need.saturating_sub(have))?;
         let free = self.coalesce(blocks, grown.at, blocks.tags.tag(grown.at))?;
         self.remove(blocks, free)?;
         Ok(free)

@@ -9,6 +9,7 @@
 //! after it was freed may have destroyed links, so each is verified before it is followed.
 
 use crate::tags::{Free, Tags};
+use crate::words::Places;
 use crate::{Arena, Refusal};
 
 /// The list: the payload offset of its first block, or 0.
@@ -23,7 +24,12 @@ impl List {
         self.head == 0
     }
 
-    /// The first block.
+    /// The payload offset of the first block, or 0.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The first block, verified.
     #[inline(always)]
     pub fn first<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> Result<Option<Free>, Refusal> {
         follow(tags, self.head, tags.first)
@@ -38,8 +44,8 @@ impl List {
 
     /// Puts a block in front.
     #[inline(always)]
-    pub fn push<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, at: u64) {
-        self.link(tags, at, 0, self.head);
+    pub fn push<P: Places>(&mut self, places: &mut P, at: u64) {
+        self.link(places, at, 0, self.head);
     }
 
     /// Puts a block between its neighbours in address order.
@@ -62,41 +68,42 @@ impl List {
     }
 
     #[inline(always)]
-    fn link<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, at: u64, prev: u64, next: u64) {
-        let payload = at + WORD;
-        tags.put(payload, next);
-        tags.put(payload + WORD, prev);
+    fn link<P: Places>(&mut self, places: &mut P, at: u64, prev: u64, next: u64) {
+        let payload = at + P::WORD;
+        places.put(payload, next);
+        places.put(payload + P::WORD, prev);
         if prev == 0 {
             self.head = payload;
         } else {
-            tags.put(prev, payload);
+            places.put(prev, payload);
         }
         if next != 0 {
-            tags.put(next + WORD, payload);
+            places.put(next + P::WORD, payload);
         }
     }
 
     /// Takes a block out.
     #[inline(always)]
-    pub fn unlink<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, at: u64) -> Result<(), Refusal> {
-        let payload = at + WORD;
-        let (next, prev) = (tags.get(payload), tags.get(payload + WORD));
-        let next_agrees = next == 0 || (tags.is_place(next.wrapping_sub(WORD)) && tags.get(next + WORD) == payload);
+    pub fn unlink<P: Places>(&mut self, places: &mut P, at: u64) -> Result<(), Refusal> {
+        let payload = at + P::WORD;
+        let (next, prev) = (places.get(payload), places.get(payload + P::WORD));
+        let next_agrees =
+            next == 0 || (places.is_place(next.wrapping_sub(P::WORD)) && places.get(next + P::WORD) == payload);
         let prev_agrees = if prev == 0 {
             self.head == payload
         } else {
-            tags.is_place(prev.wrapping_sub(WORD)) && tags.get(prev) == payload
+            places.is_place(prev.wrapping_sub(P::WORD)) && places.get(prev) == payload
         };
         if !next_agrees || !prev_agrees {
             return Err(Refusal::Smashed(payload));
         }
         if next != 0 {
-            tags.put(next + WORD, prev);
+            places.put(next + P::WORD, prev);
         }
         if prev == 0 {
             self.head = next;
         } else {
-            tags.put(prev, next);
+            places.put(prev, next);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::blocks::Blocks;
 use crate::explicit::same_blocks;
 use crate::tagged::{FreeBlocks, Sizes};
 use crate::tags::{Free, Tag, Tags};
+use crate::words::Places;
 use crate::*;
 
 /// Larger blocks do not rest.

@@ -2,6 +2,7 @@
 
 use crate::tagged::{FreeBlocks, Sizes, Tagged};
 use crate::tags::Tag;
+use crate::words::Places;
 use crate::*;
 
 impl<A: Arena, F: FreeBlocks<A, WORD>, const WORD: u64> Tagged<A, F, WORD> {

@@ -12,7 +12,7 @@
 //! that it was freed and rests in a quick list.
 
 use crate::allocator::round_up;
-use crate::words::Words;
+use crate::words::{Places, Words};
 use crate::{Arena, Footers, Refusal, Settings, Word};
 
 /// Bit 0: allocated.
@@ -152,16 +152,6 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         self.shape.footers == Footers::Free
     }
 
-    #[inline(always)]
-    pub fn get(&self, at: u64) -> u64 {
-        self.words.get(at)
-    }
-
-    #[inline(always)]
-    pub fn put(&mut self, at: u64, value: u64) {
-        self.words.put(at, value);
-    }
-
     /// Decodes the word at `at`, whatever it is.
     #[inline(always)]
     pub fn tag(&self, at: u64) -> Tag {
@@ -186,13 +176,6 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         let tag = self.tag(place);
         let sound = tag.bytes >= self.shape.min_block && tag.bytes <= self.end - place;
         if sound { Ok(tag) } else { Err(Refusal::Smashed(place)) }
-    }
-
-    /// Whether a block can begin here. An offset before the first block wraps to a huge one.
-    #[inline(always)]
-    pub fn is_place(&self, at: u64) -> bool {
-        let offset = at.wrapping_sub(self.first);
-        offset < self.end - self.first && offset & self.flags == 0
     }
 
     /// Writes the tags of an allocated block, and tells the block after it.
@@ -313,6 +296,27 @@ impl<A: Arena, const WORD: u64> Tags<A, WORD> {
         self.end = end;
         self.put(end, Tag { bytes: 0, allocated: true, before_allocated: false, quick: false }.encode());
         Ok((Free { at, bytes }, before_allocated))
+    }
+}
+
+impl<A: Arena, const WORD: u64> Places for Tags<A, WORD> {
+    const WORD: u64 = WORD;
+
+    #[inline(always)]
+    fn get(&self, at: u64) -> u64 {
+        self.words.get(at)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, at: u64, value: u64) {
+        self.words.put(at, value);
+    }
+
+    /// An offset before the first block wraps to a huge one.
+    #[inline(always)]
+    fn is_place(&self, at: u64) -> bool {
+        let offset = at.wrapping_sub(self.first);
+        offset < self.end - self.first && offset & self.flags == 0
     }
 }
 

@@ -23,3 +23,18 @@ impl<A: Arena, const WORD: u64> Words<A, WORD> {
         if WORD == 4 { self.arena.store32(at, value as u32) } else { self.arena.store64(at, value) }
     }
 }
+
+/// Words in an arena that links may lead to.
+pub(crate) trait Places {
+    /// The bytes of a word.
+    const WORD: u64;
+
+    /// The word at `at`.
+    fn get(&self, at: u64) -> u64;
+
+    /// Stores the word at `at`.
+    fn put(&mut self, at: u64, value: u64);
+
+    /// Whether a block can begin at `at`.
+    fn is_place(&self, at: u64) -> bool;
+}

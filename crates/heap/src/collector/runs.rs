@@ -1,6 +1,7 @@
 //! Where blocks are carved from: runs of free memory, found by sweeping as they are needed.
 
 use super::*;
+use crate::words::Places;
 
 /// Larger requests look in the bins before anything is swept.
 const LARGE_BYTES: u64 = 2048;
