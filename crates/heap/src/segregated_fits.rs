@@ -14,7 +14,8 @@
 //! block of the next bin that is not empty, or, if nothing else is large enough, from the top: constant time, and close to
 //! best fit. `free` joins the block with its free neighbours at once (coalesce=immediate); or lets it rest, with one bit of
 //! its tag changed, where the next request of its size finds it (deferred). At most a quarter of the heap rests; when a
-//! search fails and half of that does, or any for a large request, all of it is joined. Cutting from the victim and from the top, and freeing beside them, touches no list.
+//! search fails and half of that does, all of it is joined. Cutting from the victim and from the top, and freeing beside
+//! them, touches no list.
 
 use crate::bins::{Bins, LARGE_BYTES};
 use crate::blocks::Blocks;
@@ -157,7 +158,7 @@ impl SegregatedFits {
             self.release(blocks, at)?;
             found = self.find(blocks, need)?;
         }
-        if found.is_none() && self.quick.is_ripe(need) {
+        if found.is_none() && self.quick.is_ripe() {
             self.settle_all(blocks)?;
             found = self.find(blocks, need)?;
         }
@@ -297,10 +298,9 @@ impl Quick {
         Some((from + list) as u64 * 8)
     }
 
-    /// Whether so much rests that it should be coalesced before the heap grows: any for a large request, else half of what
-    /// may.
-    fn is_ripe(&self, need: u64) -> bool {
-        self.room < if need >= LARGE_BYTES { self.most } else { self.most / 2 }
+    /// Whether so much rests that it should be coalesced before the heap grows: half of what may.
+    fn is_ripe(&self) -> bool {
+        self.room < self.most / 2
     }
 
     /// Every resting block, by address.
