@@ -29,6 +29,12 @@ fn futexes_that_are_locks_are_handed_on() {
 }
 
 #[test]
+fn processes_have_descriptors() {
+    let story = same_transcript("pid_files");
+    assert!(story.contains("killed by 9"), "{story}");
+}
+
+#[test]
 fn a_forked_child_faults_on_its_text() {
     let story = same_transcript("fork_text");
     assert!(story.contains("child: faults"), "{story}");

@@ -46,6 +46,11 @@ impl ReadyPipe {
         number_of(descriptor) == Some(self.ino)
     }
 
+    /// Whether everybody has closed the reading end.
+    pub fn is_abandoned(&self) -> bool {
+        self.writer.is_read().is_ok_and(|is_read| !is_read)
+    }
+
     /// Makes it ready or not. It was not what it becomes.
     ///
     /// # Errors
@@ -87,7 +92,9 @@ mod tests {
             pipe.set(Ready::No).unwrap();
             assert!(!is_ready(descriptor));
         }
+        assert!(!pipe.is_abandoned());
         crate::files::close(descriptor);
+        assert!(pipe.is_abandoned());
         assert!(pipe.set(Ready::Yes).is_err());
     }
 }

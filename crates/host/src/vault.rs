@@ -34,6 +34,7 @@ enum Request {
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
     SetReady { file: usize, ready: Ready, answer: Sender<io::Result<()>> },
+    IsRead { file: usize, answer: Sender<io::Result<bool>> },
     Drop { file: usize },
 }
 
@@ -108,6 +109,10 @@ impl VaultFile {
     pub(crate) fn set_ready(&self, ready: Ready) -> io::Result<()> {
         self.line.ask(|answer| Request::SetReady { file: self.file, ready, answer })
     }
+
+    pub(crate) fn is_read(&self) -> io::Result<bool> {
+        self.line.ask(|answer| Request::IsRead { file: self.file, answer })
+    }
 }
 
 impl Drop for VaultFile {
@@ -141,6 +146,9 @@ fn serve(requests: &Receiver<Request>) {
             }
             Request::SetReady { file, ready, answer } => {
                 let _ = answer.send(kept(&mut files, file).set_ready(ready));
+            }
+            Request::IsRead { file, answer } => {
+                let _ = answer.send(Ok(kept(&mut files, file).is_read()));
             }
             Request::Drop { file } => files[file] = None,
         }
@@ -188,6 +196,14 @@ impl Kept {
 }
 
 impl Kept {
+    /// The file is the writing end of a pipe: whether somebody has its reading end.
+    fn is_read(&self) -> bool {
+        let mut asked = libc::pollfd { fd: self.reader.as_raw_fd(), events: 0, revents: 0 };
+        // SAFETY: one valid structure.
+        let answer = unsafe { libc::poll(&raw mut asked, 1, 0) };
+        answer < 1 || asked.revents & libc::POLLERR == 0
+    }
+
     /// The file is the writing end of a pipe: it gets its byte, or that is taken out by a reader made for that.
     fn set_ready(&mut self, ready: Ready) -> io::Result<()> {
         match ready {

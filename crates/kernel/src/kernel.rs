@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::calls::LockWaiter;
+use crate::calls::{LockWaiter, PidFile};
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -86,6 +86,7 @@ pub struct Kernel {
     pub(crate) lock_waiters: Vec<LockWaiter>,
     pub(crate) ipc: Ipc,
     pub(crate) signal_files: Vec<SignalFile>,
+    pub(crate) pid_files: Vec<PidFile>,
     pub(crate) terminals: Terminals,
     /// Descriptors that stand for files and directories of our /proc.
     pub(crate) stand_ins: StandIns,
@@ -148,6 +149,7 @@ impl Kernel {
             lock_waiters: Vec::new(),
             ipc: Ipc::default(),
             signal_files: Vec::new(),
+            pid_files: Vec::new(),
             terminals: Terminals::new(),
             stand_ins: StandIns::new()?,
             has_stand_ins: false,

@@ -53,6 +53,7 @@ fn made_by(nr: i64) -> usize {
         | libc::SYS_timerfd_create
         | libc::SYS_inotify_init
         | libc::SYS_inotify_init1
+        | libc::SYS_pidfd_open
         | libc::SYS_memfd_create
         | libc::SYS_mq_open => 1,
         _ => 0,

@@ -18,6 +18,7 @@ mod limits;
 mod memory;
 mod opened;
 mod pi_futex;
+mod pid_files;
 mod poll;
 mod prctl;
 mod priority;
@@ -36,6 +37,7 @@ mod vectors;
 mod wait;
 
 pub(crate) use pi_futex::LockWaiter;
+pub(crate) use pid_files::PidFile;
 pub(crate) use prctl::Wishes;
 pub(crate) use scheduling::Scheduling;
 pub(crate) use time::Unit;
@@ -219,6 +221,7 @@ impl Kernel {
         if let Some(flow) = self.read_signal_file(args) {
             return flow;
         }
+        self.refuse_pid_file(args)?;
         let args = &self.within_file_limit(args)?;
         match row.class {
             Class::Ours => self.own_call(args, registers),
@@ -257,6 +260,7 @@ impl Kernel {
             Self::priority_call,
             Self::scheduling_call,
             Self::ipc_call,
+            Self::pid_file_call,
         ];
         if let Some(flow) = self.process_call(args, registers) {
             return flow;

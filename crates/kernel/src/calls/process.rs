@@ -323,6 +323,7 @@ impl Kernel {
         self.undo_semaphores(pid);
         self.orphan_children(pid);
         self.tell_orphaned_groups(&watched);
+        self.settle_pid_files(pid);
         self.tell_parent(pid, parent, exit_signal, status);
     }
 

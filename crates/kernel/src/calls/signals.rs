@@ -171,7 +171,14 @@ impl Kernel {
         Ok(0)
     }
 
-    fn sigqueue(&mut self, args: &Args, pid: u32, tid: Option<u32>, signal: i32, info_at: u64) -> Result<u64, Errno> {
+    pub(super) fn sigqueue(
+        &mut self,
+        args: &Args,
+        pid: u32,
+        tid: Option<u32>,
+        signal: i32,
+        info_at: u64,
+    ) -> Result<u64, Errno> {
         let space = self.space_of(args.tid);
         let bytes = self.bytes_in(space, info_at, 32)?;
         let int = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
@@ -208,7 +215,7 @@ impl Kernel {
         shared.chain(own).sum::<usize>() as u64
     }
 
-    fn sent_info(&self, tid: Tid, signal: i32, code: i32) -> SigInfo {
+    pub(super) fn sent_info(&self, tid: Tid, signal: i32, code: i32) -> SigInfo {
         let (pid, uid) = (self.tasks[&tid].pid.0, host::files::identity()[0] as u32);
         SigInfo { signal, code, cause: Cause::Sent { pid, uid, value: 0 } }
     }

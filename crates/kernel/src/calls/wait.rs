@@ -12,6 +12,7 @@ const WNOHANG: i32 = libc::WNOHANG;
 const P_ALL: i32 = 0;
 const P_PID: i32 = 1;
 const P_PGID: i32 = 2;
+const P_PIDFD: i32 = 3;
 const KNOWN: i32 = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::WEXITED | libc::WNOWAIT | !0x0fff_ffff;
 
 /// What wait4 or waitid was asked for.
@@ -54,9 +55,11 @@ impl Kernel {
             libc::SYS_pause => return Some(Ok(Flow::Sleep(Waiting::Signal))),
             _ => return None,
         };
+        let by_descriptor = args.nr as i64 == libc::SYS_waitid && args.int(0) == P_PIDFD;
         Some(wait.and_then(|wait| match self.wait_once(args.tid, &wait) {
             Some(answer) => answer,
             None if wait.options & WNOHANG != 0 => self.nothing_yet(args.tid, &wait),
+            None if by_descriptor && host::is_non_blocking(args.int(1)) => Err(Errno::EAGAIN),
             None => Ok(Flow::Sleep(Waiting::Child(wait))),
         }))
     }
@@ -86,6 +89,7 @@ impl Kernel {
         let who = match (args.int(0), args.int(1)) {
             (P_ALL, _) => Who::Any,
             (P_PID, pid @ 1..) => Who::Process(pid as u32),
+            (P_PIDFD, descriptor @ 0..) => Who::Process(self.pid_of_file(descriptor)?.0),
             (P_PGID, 0) => Who::Group(self.process_of_ref(args.tid).group),
             (P_PGID, group @ 1..) => Who::Group(group as u32),
             _ => return Err(Errno::EINVAL),
