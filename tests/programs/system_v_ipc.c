@@ -151,10 +151,55 @@ static void queues(void) {
     printf("who waited was told: %d\n", status_of(child));
 }
 
+// The line of an identifier in a list, but for times, sizes in RAM and who.
+static void list(const char *name, int id, int fields) {
+    char path[64], line[512], *word, *rest;
+    snprintf(path, sizeof path, "/proc/sysvipc/%s", name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fgets(line, sizeof line, file) == NULL) return;
+    printf("%s", line);
+    while (fgets(line, sizeof line, file)) {
+        int found, ignored;
+        if (sscanf(line, "%d %d", &ignored, &found) != 2 || found != id) continue;
+        word = strtok_r(line, " ", &rest);
+        for (int field = 0; word && field < fields; field++, word = strtok_r(NULL, " ", &rest))
+            if (field != 1) printf(" %s", word);
+        printf("\n");
+    }
+    fclose(file);
+}
+
+static void information(void) {
+    int segment = shmget(IPC_PRIVATE, 5000, 0600), set = semget(IPC_PRIVATE, 4, 0640), queue = msgget(IPC_PRIVATE, 0666);
+    struct seminfo of_sets;
+    struct msginfo of_queues;
+    struct shm_info of_segments;
+    struct message message = {1, "ten bytes"};
+    msgsnd(queue, &message, 10, 0);
+    list("shm", segment, 4);
+    list("sem", set, 8);
+    list("msg", queue, 5);
+    printf("identifiers are in range: %d", semctl(0, 0, IPC_INFO, &of_sets) >= set);
+    printf(" %d", msgctl(0, IPC_INFO, (struct msqid_ds *)&of_queues) >= queue);
+    printf(" %d\n", shmctl(0, SHM_INFO, (struct shmid_ds *)&of_segments) >= segment);
+    printf("sets: %d %d %d %d %d", of_sets.semmni, of_sets.semmsl, of_sets.semmns, of_sets.semopm, of_sets.semvmx);
+    printf(" %d %d %d %d\n", of_sets.semmap, of_sets.semmnu, of_sets.semume, of_sets.semaem);
+    printf("queues: %d %d %d %d", of_queues.msgmax, of_queues.msgmnb, of_queues.msgmni, of_queues.msgpool);
+    printf(" %d %d %d %d\n", of_queues.msgmap, of_queues.msgssz, of_queues.msgtql, of_queues.msgseg);
+    semctl(0, 0, SEM_INFO, &of_sets);
+    msgctl(0, MSG_INFO, (struct msqid_ds *)&of_queues);
+    printf("there are: %d %d %d\n", of_sets.semusz >= 1 && of_sets.semaem >= 4, of_queues.msgpool >= 1, of_segments.used_ids >= 1);
+    printf("messages: %d %d\n", of_queues.msgmap >= 1, of_queues.msgtql >= 10);
+    shmctl(segment, IPC_RMID, NULL);
+    semctl(set, 0, IPC_RMID);
+    msgctl(queue, IPC_RMID, NULL);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     segments(0x50570000 + getpid() % 0xffff);
     semaphores();
     queues();
+    information();
     return 0;
 }

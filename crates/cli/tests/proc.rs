@@ -234,3 +234,26 @@ assert int(after["wchar"]) - int(io["wchar"]) == 1000 and int(after["syscw"]) - 
         assert!(output.status.success(), "{command:?}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn locks_and_nodes_are_the_guests() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = folder.path().join("held");
+    let path = held.display();
+    let script = format!(
+        "flock {path} sh -c 'cat /proc/locks; lslocks -n -o COMMAND,TYPE,MODE,PATH'; \
+         flock {path} sh -c 'echo; flock -n {path} true || echo it is taken'; \
+         grep -c . /proc/self/numa_maps; grep -c . /proc/self/maps; grep -o stack /proc/self/numa_maps"
+    );
+    if !is_installed("flock") || !is_installed("lslocks") {
+        return;
+    }
+    let said = guest_text(&[], &["sh", "-c", &script]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("1: FLOCK  ADVISORY  WRITE ") && lines[0].ends_with("0 EOF"), "{said}");
+    let listed: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(listed, ["flock", "FLOCK", "WRITE", &path.to_string()], "{said}");
+    assert_eq!(lines[3], "it is taken", "{said}");
+    assert_eq!(lines[4], lines[5], "a line for each area: {said}");
+    assert_eq!(lines[6], "stack", "{said}");
+}

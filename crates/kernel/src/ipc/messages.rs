@@ -1,5 +1,6 @@
 //! msgget, msgsnd, msgrcv, msgctl.
 
+use super::listing::Info;
 use super::{IPC_64, PERMS_BYTES, READ, WRITE, now, put_words};
 use crate::Errno;
 use crate::calls::{Args, ERESTARTNOHAND, Flow};
@@ -13,14 +14,15 @@ const MSG_NOERROR: i32 = 0o10_000;
 const MSG_EXCEPT: i32 = 0o20_000;
 const MSG_COPY: i32 = 0o40_000;
 const MSG_STAT: i32 = 11;
+const MSG_INFO: i32 = 12;
 const MSG_STAT_ANY: i32 = 13;
 /// struct msqid64_ds.
 const STRUCTURE_BYTES: usize = 120;
 /// Where `msg_qbytes` is in it.
 const LIMIT_AT: usize = 88;
 /// Limits of Linux: bytes of a message, bytes of a queue.
-const MAX_MESSAGE_BYTES: u64 = 8192;
-const MAX_QUEUE_BYTES: u64 = 16384;
+pub(super) const MAX_MESSAGE_BYTES: u64 = 8192;
+pub(super) const MAX_QUEUE_BYTES: u64 = 16384;
 
 /// A queue of messages.
 #[derive(Default)]
@@ -59,6 +61,12 @@ pub(crate) struct ReceiveWait {
 }
 
 impl Queue {
+    /// Bytes and messages in it, who sent and received last, and when.
+    pub(super) fn summary(&self) -> [u64; 6] {
+        let count = self.messages.len() as u64;
+        [self.bytes, count, self.sender.into(), self.receiver.into(), self.sent, self.received]
+    }
+
     /// The message that msgrcv would take.
     fn find(&self, kind: i64, flags: i32) -> Option<usize> {
         match kind {
@@ -191,6 +199,9 @@ impl Kernel {
     pub(super) fn msgctl(&mut self, args: &Args) -> Result<u64, Errno> {
         let (id, command, to) = (args.int(0), args.int(1) & !IPC_64, args.at(2));
         let space = self.space_of(args.tid);
+        if matches!(command, libc::IPC_INFO | MSG_INFO) {
+            return self.queue_info(space, if command == MSG_INFO { Info::Sums } else { Info::Limits }, to);
+        }
         let object = self.ipc.queues.at(id)?;
         match command {
             libc::IPC_RMID => {

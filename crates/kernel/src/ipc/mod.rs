@@ -3,6 +3,7 @@
 //! Identifiers and keys are the machine's: no guest sees the host's objects, and what guests leave behind ends with the
 //! machine.
 
+mod listing;
 mod messages;
 mod semaphores;
 mod shared_memory;

@@ -1,5 +1,6 @@
 //! semget, semop, semtimedop, semctl.
 
+use super::listing::Info;
 use super::{IPC_64, PERMS_BYTES, READ, WRITE, now, put_words};
 use crate::Errno;
 use crate::calls::{Args, Flow};
@@ -17,15 +18,16 @@ const GETZCNT: i32 = 15;
 const SETVAL: i32 = 16;
 const SETALL: i32 = 17;
 const SEM_STAT: i32 = 18;
+const SEM_INFO: i32 = 19;
 const SEM_STAT_ANY: i32 = 20;
 /// struct semid64_ds.
 const STRUCTURE_BYTES: usize = 104;
 /// struct sembuf.
 const OPERATION_BYTES: usize = 6;
 /// Limits of Linux: semaphores of a set, operations of a call, the largest value.
-const MAX_SEMAPHORES: i32 = 32_000;
-const MAX_OPERATIONS: u64 = 500;
-const MAX_VALUE: i32 = 32_767;
+pub(super) const MAX_SEMAPHORES: i32 = 32_000;
+pub(super) const MAX_OPERATIONS: u64 = 500;
+pub(super) const MAX_VALUE: i32 = 32_767;
 
 /// A set of semaphores.
 pub(super) struct Set {
@@ -76,6 +78,16 @@ impl Operation {
 }
 
 impl Set {
+    /// How many semaphores it has.
+    pub(super) fn count(&self) -> usize {
+        self.semaphores.len()
+    }
+
+    /// When it was last operated on.
+    pub(super) fn operated_at(&self) -> u64 {
+        self.operated
+    }
+
     /// Does all operations, or none.
     fn operate(&mut self, operations: &[Operation], pid: u32) -> Result<(), Refusal> {
         let mut semaphores = self.semaphores.clone();
@@ -212,6 +224,9 @@ impl Kernel {
         let (id, number, command, value) = (args.int(0), args.int(1), args.int(2) & !IPC_64, args.at(3));
         let pid = self.pid_of(args.tid).get();
         let space = self.space_of(args.tid);
+        if matches!(command, libc::IPC_INFO | SEM_INFO) {
+            return self.semaphore_info(space, if command == SEM_INFO { Info::Sums } else { Info::Limits }, value);
+        }
         let set = self.ipc.sets.at(id)?;
         let count = set.inner.semaphores.len();
         match command {

@@ -10,6 +10,7 @@ use addr::{PAGE_BYTES, VirtAddr};
 const SHM_DEST: u32 = 0o1000;
 const SHM_LOCKED: u32 = 0o2000;
 const SHM_STAT: i32 = 13;
+const SHM_INFO: i32 = 14;
 const SHM_STAT_ANY: i32 = 15;
 /// struct shmid64_ds.
 const STRUCTURE_BYTES: usize = 112;
@@ -18,12 +19,12 @@ const MAX_BYTES: u64 = (1 << 63) - (1 << 24);
 
 /// A segment.
 pub(super) struct Segment {
-    object: ObjectRef,
-    bytes: u64,
-    creator: u32,
-    last: u32,
-    attached: u64,
-    detached: u64,
+    pub(super) object: ObjectRef,
+    pub(super) bytes: u64,
+    pub(super) creator: u32,
+    pub(super) last: u32,
+    pub(super) attached: u64,
+    pub(super) detached: u64,
 }
 
 impl Ipc {
@@ -153,6 +154,21 @@ impl Kernel {
                 self.mm.write_all(space, VirtAddr::new(to), &bytes)?;
                 return Ok(self.ipc.segments.by_id.keys().next_back().map_or(0, |id| *id as u64));
             }
+            SHM_INFO => {
+                // used_ids, then pages: of all segments, in RAM, in swap.
+                let segments = self.ipc.segments.by_id.values();
+                let mut sums = [segments.len() as u64, 0, 0, 0];
+                for segment in segments {
+                    let (resident, swapped) = self.mm.pages_of(segment.inner.object.id());
+                    sums[1] += segment.inner.bytes.div_ceil(PAGE_BYTES);
+                    sums[2] += resident;
+                    sums[3] += swapped;
+                }
+                let mut bytes = [0; 48];
+                put_words(&mut bytes, &[(0, sums[0]), (8, sums[1]), (16, sums[2]), (24, sums[3])]);
+                self.mm.write_all(space, VirtAddr::new(to), &bytes)?;
+                return Ok(self.ipc.segments.by_id.keys().next_back().map_or(0, |id| *id as u64));
+            }
             _ => return Err(Errno::EINVAL),
         }
         Ok(0)
@@ -172,7 +188,7 @@ impl Kernel {
     }
 
     /// Segments that were removed go when nobody is attached any more.
-    fn drop_removed_segments(&mut self) {
+    pub(super) fn drop_removed_segments(&mut self) {
         let Self { ipc, mm, .. } = self;
         let is_gone = |segment: &super::Object<Segment>| {
             segment.perms.mode & SHM_DEST != 0 && mm.areas_of(segment.inner.object.id()) == 0

@@ -96,6 +96,12 @@ impl Object {
         }
     }
 
+    /// How many of its pages are in RAM, and how many in swap.
+    pub fn page_counts(&self) -> (u64, u64) {
+        let resident = self.pages.values().filter(|page| matches!(page, Cached::Resident(_))).count();
+        (resident as u64, (self.pages.len() - resident) as u64)
+    }
+
     fn is_mapped(&self) -> bool {
         Arc::strong_count(&self.share.0) > 1
     }
@@ -204,10 +210,9 @@ impl Objects {
 
     /// Pages in RAM: of files, and of shared memory.
     pub fn resident_pages(&self) -> (u64, u64) {
-        let count = |object: &Object| object.pages.values().filter(|page| matches!(page, Cached::Resident(_))).count();
         self.by_id.values().fold((0, 0), |(files, memory), object| match object.is_file() {
-            true => (files + count(object) as u64, memory),
-            false => (files, memory + count(object) as u64),
+            true => (files + object.page_counts().0, memory),
+            false => (files, memory + object.page_counts().0),
         })
     }
 

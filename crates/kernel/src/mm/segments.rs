@@ -25,6 +25,11 @@ impl Mm {
         areas.filter(|area| area.backing.object().is_some_and(|object| object.id() == id)).count() as u64
     }
 
+    /// How many pages of an object are in RAM, and how many in swap.
+    pub(crate) fn pages_of(&self, id: FileId) -> (u64, u64) {
+        self.store.objects.get(id).page_counts()
+    }
+
     /// The object whose beginning is mapped at an address, shared.
     pub(crate) fn shared_area(&self, space: SpaceId, at: VirtAddr) -> Option<ObjectRef> {
         let area = self.space(space).areas.find(at.page()).filter(|area| area.pages.start == at.page())?;

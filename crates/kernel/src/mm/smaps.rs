@@ -27,6 +27,8 @@ struct PageSums {
     lazily_free: u64,
     large: u64,
     swapped: u64,
+    /// By how many a page is mapped at most.
+    most_mappers: u64,
 }
 
 impl PageSums {
@@ -62,6 +64,7 @@ impl PageSums {
         self.anonymous += if is_own { pages } else { 0 };
         self.lazily_free += if is_own && !leaf.dirty { pages } else { 0 };
         self.large += if met.level > 1 { pages } else { 0 };
+        self.most_mappers = self.most_mappers.max(mappers);
     }
 
     /// Kilobytes that are locked.
@@ -150,6 +153,28 @@ impl Mm {
             let is_eligible = area.backing.is_anonymous() && area.traits.has(AreaTraits::HUGE);
             writeln!(text, "THPeligible:    {:>8}", u64::from(is_eligible)).expect("a string takes all text");
             writeln!(text, "VmFlags: {}", flags_of(area)).expect("a string takes all text");
+        }
+        text
+    }
+
+    /// /proc/PID/numa_maps: everything is on the machine's one node.
+    pub fn numa_maps_text(&self, id: SpaceId) -> String {
+        let space = self.space(id);
+        let mut text = String::new();
+        for area in space.areas.iter() {
+            let sums = PageSums::of(area, space, &self.store);
+            let name = AreaInfo::of(area, space, &self.store).name;
+            let start = area.pages.bytes().start.get();
+            write!(text, "{start:08x} default{}", numa_name(&name)).expect("a string takes all text");
+            let dirty = sums.shared_dirty + sums.private_dirty;
+            let is_mixed = sums.resident != sums.anonymous && sums.resident != dirty;
+            let mapped = if is_mixed { sums.resident } else { 0 };
+            let most = if sums.most_mappers > 1 { sums.most_mappers } else { 0 };
+            let counts = [("anon", sums.anonymous), ("dirty", dirty), ("mapped", mapped), ("mapmax", most)];
+            for (name, count) in counts.into_iter().chain([("N0", sums.resident)]).filter(|(_, count)| *count > 0) {
+                write!(text, " {name}={count}").expect("a string takes all text");
+            }
+            text.push_str(if sums.resident > 0 { " kernelpagesize_kB=4\n" } else { "\n" });
         }
         text
     }
@@ -285,4 +310,14 @@ fn flags_of(area: &Area) -> String {
         (has(AreaTraits::MERGEABLE), "mg"),
     ];
     letters.iter().filter(|(is_on, _)| *is_on).fold(String::new(), |text, (_, letters)| text + letters + " ")
+}
+
+/// What an area is in numa_maps.
+fn numa_name(name: &str) -> String {
+    match name {
+        "[heap]" => " heap".to_owned(),
+        "[stack]" => " stack".to_owned(),
+        _ if name.starts_with('/') => format!(" file={}", name.replace(' ', "\\040")),
+        _ => String::new(),
+    }
 }

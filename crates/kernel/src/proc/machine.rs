@@ -29,6 +29,10 @@ pub(super) fn find(path: &str) -> Option<What> {
         "loadavg" => What::Machine(loadavg),
         "vmstat" => What::Machine(vmstat),
         "swaps" => What::Machine(swaps),
+        "locks" => What::Machine(super::locks::text),
+        "sysvipc/shm" => What::Machine(|kernel, _| kernel.segments_text()),
+        "sysvipc/sem" => What::Machine(|kernel, _| kernel.semaphores_text()),
+        "sysvipc/msg" => What::Machine(|kernel, _| kernel.queues_text()),
         // Where core files of guests go.
         "sys/kernel/core_pattern" => What::Machine(|_, _| "core\n".to_owned()),
         "sys/kernel/core_uses_pid" => What::Machine(|_, _| "0\n".to_owned()),
@@ -48,7 +52,7 @@ pub(super) fn find(path: &str) -> Option<What> {
     })
 }
 
-/// Whether a name is not there at all: memory, frames, locks, queues and timers of the host, and a way to restart it.
+/// Whether a name is not there at all: memory, frames and timers of the host, and a way to restart it.
 pub(super) fn is_absent(path: &str) -> bool {
     const ABSENT: &[&str] = &[
         "kcore",
@@ -60,8 +64,6 @@ pub(super) fn is_absent(path: &str) -> bool {
         "pagetypeinfo",
         "slabinfo",
         "vmallocinfo",
-        "locks",
-        "sysvipc",
         "timer_list",
         "sched_debug",
         "sysrq-trigger",

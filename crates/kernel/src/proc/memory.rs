@@ -9,6 +9,10 @@ pub(super) fn maps(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
     kernel.space_of_process(whose).map(|space| kernel.mm.maps_text(space).into_bytes()).unwrap_or_default()
 }
 
+pub(super) fn numa_maps(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
+    kernel.space_of_process(whose).map(|space| kernel.mm.numa_maps_text(space).into_bytes()).unwrap_or_default()
+}
+
 pub(super) fn smaps(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
     kernel.space_of_process(whose).map(|space| kernel.mm.smaps_text(space).into_bytes()).unwrap_or_default()
 }

@@ -14,6 +14,7 @@ mod accounts;
 mod controls;
 mod list;
 mod load;
+mod locks;
 mod machine;
 mod memory;
 mod node;

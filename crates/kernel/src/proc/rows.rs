@@ -56,6 +56,7 @@ pub(super) const ROWS: &[Row] = &[
     both("stat", Text(accounts::stat)),
     both("statm", Text(memory::statm)),
     both("maps", Text(memory::maps)),
+    both("numa_maps", Text(memory::numa_maps)),
     both("mem", Memory),
     both("cwd", Link(Leads::WorkingDirectory)),
     both("root", Link(Leads::RootDirectory)),
