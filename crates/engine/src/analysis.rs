@@ -1,14 +1,14 @@
 //! One guest instruction as the translator sees it: what it is, which registers and flags it uses.
 
+mod shape;
+
 use crate::asm::{RSP, Reg};
 use crate::block::{Address, Narrow, Segment, Use};
 use crate::features;
 use crate::layout::HighByte;
 use addr::VirtAddr;
-use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register,
-};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+pub use shape::{Execution, Shape, Shapes, UsesX87};
 
 /// The six arithmetic flags, in iced's numbering.
 pub const ARITHMETIC_FLAGS: u8 = 0x3f;
@@ -104,13 +104,6 @@ pub struct Analysed {
     pub stack_moves: Option<i32>,
 }
 
-/// Whether an instruction may change x87 or MMX state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum UsesX87 {
-    Yes,
-    No,
-}
-
 impl Analysed {
     /// Bytes that are no instruction.
     pub fn undecodable(rip: VirtAddr) -> Self {
@@ -176,62 +169,24 @@ pub fn decode(bytes: &[u8], rip: VirtAddr) -> Option<Instruction> {
     (!instruction.is_invalid()).then_some(instruction)
 }
 
-/// The flags that an instruction needs and the ones it surely writes.
-///
-/// A shift by CL or by zero may leave the flags alone, so it needs them and kills none; likewise a repeated compare,
-/// which may run zero times.
-pub fn flags_of(instruction: &Instruction) -> (u8, u8) {
-    let read = instruction.rflags_read() as u8 & ARITHMETIC_FLAGS;
-    let modified = instruction.rflags_modified() as u8 & ARITHMETIC_FLAGS;
-    if instruction.mnemonic() == Mnemonic::Syscall {
-        return (ARITHMETIC_FLAGS, 0);
-    }
-    if may_leave_flags(instruction) { (read | modified, 0) } else { (read, modified) }
-}
-
-fn may_leave_flags(instruction: &Instruction) -> bool {
-    use Mnemonic::*;
-    match instruction.mnemonic() {
-        Rol | Ror | Rcl | Rcr | Shl | Sal | Shr | Sar | Shld | Shrd => {
-            let count = instruction.op_count() - 1;
-            match instruction.op_kind(count) {
-                OpKind::Immediate8 => {
-                    let mask = if instruction.op0_register().is_gpr64() || instruction.memory_size().size() == 8 {
-                        63
-                    } else {
-                        31
-                    };
-                    instruction.immediate8() & mask == 0
-                }
-                _ => true,
-            }
-        }
-        _ => instruction.has_rep_prefix() || instruction.has_repne_prefix(),
-    }
-}
-
 /// Analyses a decoded instruction.
-pub fn analyse(instruction: &Instruction, factory: &mut InstructionInfoFactory) -> Analysed {
-    let (flags_read, flags_kill) = flags_of(instruction);
+pub fn analyse(instruction: &Instruction, shapes: &mut Shapes) -> Analysed {
+    let shape = shapes.of(instruction);
+    let class = classify(instruction, shape);
     let mut analysed = Analysed {
         rip: VirtAddr::new(instruction.ip()),
         len: instruction.len() as u8,
-        class: Class::Helper,
-        reads: 0,
-        kills: 0,
-        writes: 0,
-        flags_read,
-        flags_kill,
-        flags_write: instruction.rflags_modified() as u8 & ARITHMETIC_FLAGS,
-        high_byte: high_byte(instruction),
-        x87: uses_x87(instruction),
+        class,
+        reads: shape.reads,
+        kills: shape.kills,
+        writes: shape.writes,
+        flags_read: if class == Class::Helper { ARITHMETIC_FLAGS } else { shape.flags_read },
+        flags_kill: shape.flags_kill,
+        flags_write: shape.flags_write,
+        high_byte: shape.high_byte,
+        x87: shape.x87,
         stack_moves: None,
     };
-    let usage = note_registers(instruction, factory, &mut analysed);
-    analysed.class = classify(instruction, usage);
-    if analysed.class == Class::Helper {
-        analysed.flags_read = ARITHMETIC_FLAGS;
-    }
     analysed.stack_moves = stack_moves(instruction, &analysed);
     analysed
 }
@@ -259,87 +214,12 @@ fn stack_moves(instruction: &Instruction, analysed: &Analysed) -> Option<i32> {
     }
 }
 
-/// Fills in the register masks and returns how memory is used.
-fn note_registers(
-    instruction: &Instruction,
-    factory: &mut InstructionInfoFactory,
-    analysed: &mut Analysed,
-) -> Option<Use> {
-    let info = factory.info(instruction);
-    let mut full = 0;
-    let mut read_otherwise = 0;
-    for used in info.used_registers() {
-        let register = used.register();
-        if !register.is_gpr() {
-            continue;
-        }
-        let bit = 1u16 << register.full_register().number();
-        let whole = register.size() >= 4;
-        match used.access() {
-            OpAccess::Read | OpAccess::CondRead => analysed.reads |= bit,
-            OpAccess::Write if whole => {
-                analysed.writes |= bit;
-                full |= bit;
-            }
-            OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite => {
-                analysed.reads |= bit;
-                read_otherwise |= bit;
-                analysed.writes |= bit;
-            }
-            OpAccess::None | OpAccess::NoMemAccess => {}
-        }
-    }
-    let keeps_destination =
-        matches!(instruction.mnemonic(), Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Lar | Mnemonic::Lsl);
-    let plain_load = matches!(
-        instruction.mnemonic(),
-        Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd | Mnemonic::Pop
-    );
-    if keeps_destination {
-        analysed.reads |= full;
-    } else if plain_load {
-        // The destination may be part of the address: it is read before it is written.
-        analysed.kills = full & !read_otherwise;
-    } else {
-        analysed.kills = full & !analysed.reads;
-    }
-    info.used_memory()
-        .iter()
-        .map(|memory| memory_use(memory.access()))
-        .reduce(|a, b| if a == b { a } else { Use::Modify })
-}
-
-fn memory_use(access: OpAccess) -> Use {
-    match access {
-        OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess => Use::Load,
-        OpAccess::Write => Use::Store,
-        OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite => Use::Modify,
-    }
-}
-
-fn high_byte(instruction: &Instruction) -> HighByte {
-    let named = (0..instruction.op_count()).any(|index| {
-        instruction.op_kind(index) == OpKind::Register
-            && matches!(instruction.op_register(index), Register::AH | Register::BH | Register::CH | Register::DH)
-    });
-    if named { HighByte::Yes } else { HighByte::No }
-}
-
-fn uses_x87(instruction: &Instruction) -> UsesX87 {
-    let mmx = (0..instruction.op_count()).any(|index| {
-        instruction.op_kind(index) == OpKind::Register
-            && (instruction.op_register(index).is_mm() || instruction.op_register(index).is_st())
-    });
-    let code = instruction.code();
-    if mmx || features::is_x87(code) { UsesX87::Yes } else { UsesX87::No }
-}
-
-fn classify(instruction: &Instruction, usage: Option<Use>) -> Class {
-    if !features::is_executable(instruction) || features::is_by_hand(instruction) {
+fn classify(instruction: &Instruction, shape: &Shape) -> Class {
+    if shape.execution == Execution::ByHand {
         return Class::Helper;
     }
     match instruction.flow_control() {
-        FlowControl::Next => classify_straight(instruction, usage),
+        FlowControl::Next => classify_straight(instruction, shape),
         FlowControl::UnconditionalBranch => match near_target(instruction) {
             Some(target) => Class::Jump(target),
             None => Class::Helper,
@@ -377,7 +257,7 @@ fn classify_conditional(instruction: &Instruction) -> Class {
     }
 }
 
-fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
+fn classify_straight(instruction: &Instruction, shape: &Shape) -> Class {
     use Mnemonic::*;
     if instruction.is_string_instruction() {
         let bytes = instruction.memory_size().size() as u8;
@@ -402,12 +282,12 @@ fn classify_straight(instruction: &Instruction, usage: Option<Use>) -> Class {
     }
     let has_operand = (0..instruction.op_count()).any(|index| instruction.op_kind(index) == OpKind::Memory);
     if !has_operand {
-        return if usage.is_some() { Class::Helper } else { Class::Plain };
+        return if shape.usage.is_some() { Class::Helper } else { Class::Plain };
     }
     let operand = Operand {
         address: address_of(instruction),
-        usage: usage.unwrap_or(Use::Load),
-        bytes: features::memory_bytes(instruction),
+        usage: shape.usage.unwrap_or(Use::Load),
+        bytes: shape.memory_bytes,
     };
     if features::is_moffs(instruction.code()) { Class::Moffs(operand) } else { Class::Memory(operand) }
 }

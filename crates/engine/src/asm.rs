@@ -89,25 +89,27 @@ impl Assembler {
         self.raw(&value.to_le_bytes());
     }
 
+    /// Appends up to eight bytes at once.
+    #[inline]
+    fn put(&mut self, few: Few) {
+        let end = self.bytes.len() + few.len as usize;
+        self.bytes.extend_from_slice(&few.bytes.to_le_bytes());
+        self.bytes.truncate(end);
+    }
+
     /// `mov to, from`.
     pub fn mov(&mut self, width: Width, to: Reg, from: Reg) {
-        self.rex(width, from, 0, to);
-        self.raw(&[0x89, 0xc0 | (from & 7) << 3 | to & 7]);
+        self.put(Few::rex(width, from, 0, to).byte(0x89).byte(0xc0 | (from & 7) << 3 | to & 7));
     }
 
     /// `mov to, value` in the shortest form that leaves the flags alone.
     pub fn mov_imm(&mut self, to: Reg, value: u64) {
         if let Ok(value) = u32::try_from(value) {
-            self.rex(Width::B32, 0, 0, to);
-            self.raw(&[0xb8 | to & 7]);
-            self.raw(&value.to_le_bytes());
+            self.put(Few::rex(Width::B32, 0, 0, to).byte(0xb8 | to & 7).dword(value as i32));
         } else if i64::from(value as i32) as u64 == value {
-            self.rex(Width::B64, 0, 0, to);
-            self.raw(&[0xc7, 0xc0 | to & 7]);
-            self.dword(value as i32);
+            self.put(Few::rex(Width::B64, 0, 0, to).byte(0xc7).byte(0xc0 | to & 7).dword(value as i32));
         } else {
-            self.rex(Width::B64, 0, 0, to);
-            self.raw(&[0xb8 | to & 7]);
+            self.put(Few::rex(Width::B64, 0, 0, to).byte(0xb8 | to & 7));
             self.raw(&value.to_le_bytes());
         }
     }
@@ -228,8 +230,7 @@ impl Assembler {
 
     /// `shr reg, count`, 32 bits.
     pub fn shr32(&mut self, reg: Reg, count: u8) {
-        self.rex(Width::B32, 0, 0, reg);
-        self.raw(&[0xc1, 0xe8 | reg & 7, count]);
+        self.put(Few::rex(Width::B32, 0, 0, reg).byte(0xc1).byte(0xe8 | reg & 7).byte(count));
     }
 
     /// `and reg, mask`, 32 bits.
@@ -254,14 +255,12 @@ impl Assembler {
 
     /// `jmp target`, rel32; returns the offset of the displacement.
     pub fn jmp(&mut self, target: u64) -> u32 {
-        self.raw(&[0xe9]);
-        self.rel32(target)
+        self.jump(Few::default().byte(0xe9), target)
     }
 
     /// `jcc target`, rel32, with the condition code of the opcode's low nibble; returns the offset of the displacement.
     pub fn jcc(&mut self, condition: u8, target: u64) -> u32 {
-        self.raw(&[0x0f, 0x80 | condition]);
-        self.rel32(target)
+        self.jump(Few::default().byte(0x0f).byte(0x80 | condition), target)
     }
 
     /// A short forward jump (opcode `EB`, `E3` for jrcxz, `70 | cc`); returns what [`Assembler::bind_short`] takes.
@@ -283,90 +282,51 @@ impl Assembler {
         self.bytes[at as usize..at as usize + 4].copy_from_slice(&relative);
     }
 
-    fn rel32(&mut self, target: u64) -> u32 {
-        let at = self.here();
-        let relative = rel32(self.address(), target);
-        self.raw(&relative);
+    #[inline]
+    fn jump(&mut self, opcode: Few, target: u64) -> u32 {
+        let at = self.here() + opcode.len;
+        let relative = rel32(self.origin + u64::from(at), target);
+        self.put(opcode.dword(i32::from_le_bytes(relative)));
         at
     }
 
+    #[inline]
     fn alu_imm(&mut self, width: Width, operation: u8, reg: Reg, value: i32) {
-        self.rex(width, 0, 0, reg);
-        if let Ok(value) = i8::try_from(value) {
-            self.raw(&[0x83, 0xc0 | operation << 3 | reg & 7, value as u8]);
-        } else {
-            self.raw(&[0x81, 0xc0 | operation << 3 | reg & 7]);
-            self.dword(value);
-        }
+        let head = Few::rex(width, 0, 0, reg);
+        let modrm = 0xc0 | operation << 3 | reg & 7;
+        self.put(match i8::try_from(value) {
+            Ok(value) => head.byte(0x83).byte(modrm).byte(value as u8),
+            Err(_) => head.byte(0x81).byte(modrm).dword(value),
+        });
     }
 
-    /// A REX prefix where one is needed: W, and the fourth bits of the reg, index and base fields.
-    fn rex(&mut self, width: Width, reg: Reg, index: Reg, base: Reg) {
-        let w = u8::from(width == Width::B64) << 3;
-        let rex = w | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-        if rex != 0 {
-            self.raw(&[0x40 | rex]);
-        }
-    }
-
+    #[inline]
     fn mem_op(&mut self, width: Width, opcode: u8, reg: Reg, mem: Mem) {
-        self.rex(width, reg, mem.index.unwrap_or(0), mem.base.unwrap_or(0));
-        self.raw(&[opcode]);
-        self.modrm(reg, mem);
+        let head = Few::rex(width, reg, mem.index.unwrap_or(0), mem.base.unwrap_or(0)).byte(opcode);
+        self.put(head.modrm(reg, mem));
     }
 
-    /// ModRM, SIB and displacement (SDM vol. 2, tables 2-2 and 2-3).
-    fn modrm(&mut self, reg: Reg, mem: Mem) {
-        let field = (reg & 7) << 3;
-        let Some(base) = mem.base else {
-            // mod 00 with SIB base 101: index and a 32-bit displacement, no base.
-            self.raw(&[field | 4, scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | 5]);
-            self.dword(mem.disp);
-            return;
-        };
-        let (mode, disp_bytes) = match mem.disp {
-            0 if base & 7 != RBP => (0x00, 0),
-            -128..=127 => (0x40, 1),
-            _ => (0x80, 4),
-        };
-        if mem.index.is_some() || base & 7 == RSP {
-            self.raw(&[mode | field | 4, scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | base & 7]);
-        } else {
-            self.raw(&[mode | field | base & 7]);
-        }
-        let disp = mem.disp.to_le_bytes();
-        self.raw(&disp[..disp_bytes]);
-    }
-
+    #[inline]
     fn gs_op(&mut self, width: Width, opcode: u8, reg: Reg, at: Gs) {
-        self.raw(&[0x65]);
-        self.rex(width, reg, 0, at.base());
-        self.raw(&[opcode]);
+        self.put(Few::rex(width, reg, 0, at.base()).byte(opcode).after_byte(0x65));
         self.gs_modrm(reg, at);
     }
 
     fn gs_op_0f(&mut self, opcode: u8, reg: Reg, at: Gs) {
-        self.raw(&[0x65]);
-        self.rex(Width::B32, reg, 0, at.base());
-        self.raw(&[0x0f, opcode]);
+        self.put(Few::rex(Width::B32, reg, 0, at.base()).byte(0x0f).byte(opcode).after_byte(0x65));
         self.gs_modrm(reg, at);
     }
 
+    #[inline]
     fn gs_modrm(&mut self, reg: Reg, at: Gs) {
         let field = (reg & 7) << 3;
-        match at {
-            Gs::At(disp) => {
-                self.raw(&[field | 4, 0x25]);
-                self.dword(disp);
+        self.put(match at {
+            Gs::At(disp) => Few::default().byte(field | 4).byte(0x25).dword(disp),
+            Gs::Indexed(base, disp) if base & 7 == RSP => {
+                Few::default().byte(0x80 | field | RSP).byte(0x24).dword(disp)
             }
-            Gs::Indexed(base, disp) => {
-                self.raw(&[0x80 | field | base & 7]);
-                if base & 7 == RSP {
-                    self.raw(&[0x24]);
-                }
-                self.dword(disp);
-            }
-        }
+            Gs::Indexed(base, disp) => Few::default().byte(0x80 | field | base & 7).dword(disp),
+        });
     }
 
     /// VEX.256.F3.0F (SDM vol. 2, 2.3.5): R inverted, vvvv unused, L 1, pp 2.
@@ -377,6 +337,68 @@ impl Assembler {
 
     fn xmm_gs(&mut self, opcode: u8, xmm: u8, disp: i32) {
         self.gs_op_0f(opcode, xmm, Gs::At(disp));
+    }
+}
+
+/// Up to eight bytes.
+#[derive(Clone, Copy, Default)]
+struct Few {
+    bytes: u64,
+    len: u32,
+}
+
+impl Few {
+    #[inline]
+    fn byte(self, byte: u8) -> Self {
+        Self { bytes: self.bytes | u64::from(byte) << (8 * self.len), len: self.len + 1 }
+    }
+
+    #[inline]
+    fn dword(self, value: i32) -> Self {
+        Self { bytes: self.bytes | u64::from(value as u32) << (8 * self.len), len: self.len + 4 }
+    }
+
+    /// The same after another byte.
+    #[inline]
+    fn after_byte(self, byte: u8) -> Self {
+        Self { bytes: self.bytes << 8 | u64::from(byte), len: self.len + 1 }
+    }
+
+    /// A REX prefix where one is needed: W, and the fourth bits of the reg, index and base fields.
+    #[inline]
+    fn rex(width: Width, reg: Reg, index: Reg, base: Reg) -> Self {
+        let w = u8::from(width == Width::B64) << 3;
+        let rex = w | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex == 0 { Self::default() } else { Self::default().byte(0x40 | rex) }
+    }
+
+    /// ModRM, SIB and displacement (SDM vol. 2, tables 2-2 and 2-3).
+    #[inline]
+    fn modrm(self, reg: Reg, mem: Mem) -> Self {
+        let field = (reg & 7) << 3;
+        let Some(base) = mem.base else {
+            // mod 00 with SIB base 101: index and a 32-bit displacement, no base.
+            let sib = scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | 5;
+            return self.byte(field | 4).byte(sib).dword(mem.disp);
+        };
+        let has_sib = mem.index.is_some() || base & 7 == RSP;
+        let rm = base & 7;
+        let mode = match mem.disp {
+            0 if rm != RBP => 0x00,
+            -128..=127 => 0x40,
+            _ => 0x80,
+        };
+        let start = if has_sib {
+            let sib = scale_bits(mem.scale) << 6 | mem.index.map_or(4, |i| i & 7) << 3 | rm;
+            self.byte(mode | field | 4).byte(sib)
+        } else {
+            self.byte(mode | field | rm)
+        };
+        match mode {
+            0x00 => start,
+            0x40 => start.byte(mem.disp as u8),
+            _ => start.dword(mem.disp),
+        }
     }
 }
 
@@ -420,62 +442,4 @@ fn scale_bits(scale: u8) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
-
-    fn text(emit: impl Fn(&mut Assembler)) -> String {
-        let mut asm = Assembler::new(Vec::new(), 0x1000);
-        emit(&mut asm);
-        let mut decoder = Decoder::with_ip(64, asm.bytes(), 0x1000, DecoderOptions::NONE);
-        let mut out = String::new();
-        while decoder.can_decode() {
-            let instruction = decoder.decode();
-            if !out.is_empty() {
-                out.push_str("; ");
-            }
-            NasmFormatter::new().format(&instruction, &mut out);
-        }
-        out
-    }
-
-    #[test]
-    fn what_is_emitted_is_what_is_meant() {
-        for r in 0..16u8 {
-            if r == RSP {
-                continue;
-            }
-            let name = iced_x86::Register::RAX + u32::from(r);
-            let name = format!("{name:?}").to_lowercase();
-            assert_eq!(text(|a| a.load(r, r)), format!("mov {name},[{name}]"));
-            assert_eq!(text(|a| a.add_gs(r, Gs::Indexed(r, 0x40))), format!("add {name},[gs:{name}+40h]"));
-            assert_eq!(text(|a| a.load_gs(Width::B64, r, Gs::At(0x40))), format!("mov {name},[gs:40h]"));
-            assert_eq!(text(|a| a.cmp(r, 4088)), format!("cmp {name},0FF8h"));
-            assert_eq!(
-                text(|a| a.lea(Width::B64, r, Mem { base: Some(RSP), index: Some(r), scale: 4, disp: 8 })),
-                format!("lea {name},[rsp+{name}*4+8]")
-            );
-        }
-        assert_eq!(
-            text(|a| a.lea(Width::B64, 3, Mem { base: None, index: Some(9), scale: 8, disp: 8 })),
-            "lea rbx,[r9*8+8]"
-        );
-        assert_eq!(text(|a| a.store_imm(13, -1)), "mov qword [r13],0FFFFFFFFFFFFFFFFh");
-        assert_eq!(text(|a| a.store_gs_imm(Gs::At(16), 7)), "mov dword [gs:10h],7");
-        assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
-        assert_eq!(text(|a| a.jmp_gs(Gs::Indexed(2, 8))), "jmp qword [gs:rdx+8]");
-        assert_eq!(text(|a| a.jmp_gs_scaled(2, 8)), "jmp qword [gs:rdx*8+8]");
-        assert_eq!(text(|a| a.zero_extend16(2, 1)), "movzx edx,cx");
-        assert_eq!(text(|a| a.load_ymm_gs(9, 32)), "vmovdqu ymm9,[gs:20h]");
-        assert_eq!(text(|a| a.store_ymm_gs(32, 3)), "vmovdqu [gs:20h],ymm3");
-        assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");
-        assert_eq!(text(|a| a.push_gs(Gs::At(8))), "push qword [gs:8]");
-        assert_eq!(text(|a| a.mov_imm(8, u64::MAX)), "mov r8,0FFFFFFFFFFFFFFFFh");
-        assert_eq!(
-            text(|a| {
-                a.jmp(0x1005);
-            }),
-            "jmp 0000000000001005h"
-        );
-    }
-}
+mod tests;

@@ -278,6 +278,8 @@ pub struct Block {
     pub indirect: Option<u32>,
     /// Whether somebody reads the flags it is entered with.
     pub flags_live: Liveness,
+    /// How it goes on.
+    pub leads_on: LeadsOn,
     /// The marks of its instructions.
     pub marks: Range<u32>,
     /// The last link that was made to lead here; the others hang on it.
@@ -290,6 +292,15 @@ pub struct Block {
     pub source_bytes: Box<[u8]>,
     /// The first of its sites; only a prepared block, which has at most two, needs them.
     pub sites: Range<u32>,
+}
+
+/// How a block goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeadsOn {
+    /// To other blocks by direct jumps, or by hand.
+    Directly,
+    /// By an indirect jump and in no other way: the safepoint where that lands serves this block too.
+    OnlyIndirectly,
 }
 
 /// Whether a value is read before it is written.

@@ -18,11 +18,12 @@ use crate::Isa;
 use crate::exit::{Exception, Exit, Name, Opcode};
 use crate::features;
 use crate::guest::Guest;
-use crate::source::LONGEST_INSTRUCTION;
+use crate::source::Decoded;
 use crate::state::State;
 use addr::VirtAddr;
 pub use cpuid::announced;
-use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
+use iced_x86::{EncodingKind, Instruction, Mnemonic, OpKind};
+use std::ops::ControlFlow;
 
 /// Where the guest goes after an instruction done by hand.
 pub enum Next {
@@ -86,15 +87,13 @@ pub fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
     let refused = |refused: crate::source::FetchRefused| {
         Exit::Fault(crate::exit::Fault { addr: refused.addr, access: addr::Access::Execute, refusal: refused.refusal })
     };
-    let fetched = source.fetch(rip).map_err(refused)?;
-    debug_assert!(fetched.bytes().len() <= LONGEST_INSTRUCTION);
-    let mut decoder = Decoder::with_ip(64, fetched.bytes(), rip.get(), DecoderOptions::NONE);
-    let instruction = decoder.decode();
-    match (decoder.last_error(), fetched.cut) {
-        (DecoderError::None, _) => Ok(instruction),
-        (DecoderError::NoMoreBytes, Some(cut)) => Err(refused(cut)),
-        _ => Err(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined))),
-    }
+    let mut found = None;
+    let decode = |decoded: Decoded<'_>| {
+        found = decoded.instruction.copied();
+        ControlFlow::Break(())
+    };
+    source.decode_from(rip, decode).map_err(refused)?;
+    found.ok_or(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined)))
 }
 
 fn one(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa) -> Result<Next, Exit> {

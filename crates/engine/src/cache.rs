@@ -6,8 +6,8 @@
 //! stays where it is until the whole cache is emptied, so that a CPU that is about to come back into it still can.
 
 use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
-use crate::block::{Block, BlockId, Entry, Flags, Helper, Link, Linked, Liveness, Mark, Placement, Site};
-use crate::code_map::{CodeMap, Key};
+use crate::block::{Block, BlockId, Entry, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, Site};
+use crate::code_map::CodeMap;
 use crate::context::{self, Slot};
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
@@ -190,16 +190,15 @@ impl CodeCache {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
             source::frame_of(tables, rip)?;
         }
-        let by_rip = &map.by_rip;
         // Most code reads no flags that a jump hands over, and is found at once.
         if variant == Variant::FlagsParked
-            && let Some(id) = by_rip.get(&Key::new(rip, Variant::Plain))
-            && self.block(*id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
+            && let Some(id) = map.block(rip, Variant::Plain)
+            && self.block(id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
         {
-            return Ok(*id);
+            return Ok(id);
         }
-        if let Some(id) = by_rip.get(&Key::new(rip, variant)) {
-            return Ok(*id);
+        if let Some(id) = map.block(rip, variant) {
+            return Ok(id);
         }
         self.translate(tables, rip, variant)
     }
@@ -246,7 +245,7 @@ impl CodeCache {
         let map = self.maps.get_mut(&number).expect("a tree's map exists");
         map.users -= 1;
         if map.users == 0 {
-            let ids: Vec<BlockId> = map.by_rip.values().copied().collect();
+            let ids: Vec<BlockId> = map.blocks().collect();
             ids.into_iter().for_each(|id| self.kill(id));
             self.maps.remove(&number);
         }
@@ -269,9 +268,12 @@ impl CodeCache {
             self.empty();
         }
         let map = self.map_of(tables);
-        let starts = self.maps[&map].by_page.get(&rip.page()).map(|of_page| &of_page.starts);
+        let CodeMap { by_page, users, .. } = &self.maps[&map];
+        let starts = by_page.get(&rip.page()).map(|of_page| &of_page.starts);
         let memory = Arc::clone(&self.memory);
-        let mut source = Source::new(&memory, tables);
+        // A tree that shares its map may not have the page yet.
+        let known = (*users == 1).then_some(by_page);
+        let mut source = Source::new(&memory, tables).knowing(known);
         let place = Place {
             block: self.blocks.len() as BlockId,
             first_site: self.sites.len() as u32,
@@ -285,7 +287,8 @@ impl CodeCache {
             sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
         };
         let block = self.translator.translate(&mut source, starts, rip, variant, self.plan, place)?;
-        Ok(self.insert(block, source.pages()))
+        let pages = source.into_pages();
+        Ok(self.insert(block, &pages))
     }
 
     /// Puts the block that was just translated into the cache, with its parts; it depends on `sources`.
@@ -302,13 +305,12 @@ impl CodeCache {
         self.counts.guest_bytes += u64::from(block.guest_bytes);
         self.counts.host_bytes += parts.code.len() as u64;
         let map = self.maps.entry(block.map).or_default();
-        map.by_rip.insert(Key::new(block.rip, block.variant), id);
         let mut newly_marked = Vec::new();
         for (page, pfn) in sources {
-            let of_page = map.by_page.entry(*page).or_default();
-            of_page.blocks.push(id);
-            if *page == block.rip.page() && block.variant == Variant::Plain {
-                of_page.starts.add(block.rip);
+            let of_page = map.page(*page, *pfn);
+            of_page.dependents.push(id);
+            if *page == block.rip.page() {
+                of_page.enter(block.rip, block.variant, id);
             }
             self.by_frame.entry(*pfn).or_default().push(id);
             // A prepared block is looked up anew each time; marking for it would make a store that patches the next
@@ -357,9 +359,9 @@ impl CodeCache {
         link.linked = Linked::Yes;
         link.before = block.incoming.replace(incoming_link(number));
         let link = *link;
-        let to = match link.entry {
-            Entry::Body => block.body,
-            Entry::Safepoint => block.host,
+        let to = match (link.entry, block.leads_on) {
+            (Entry::Body, _) | (_, LeadsOn::OnlyIndirectly) => block.body,
+            (Entry::Safepoint, LeadsOn::Directly) => block.host,
         };
         self.lead(link.jump, to);
     }
@@ -419,12 +421,12 @@ impl CodeCache {
         let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
         let mut dead = Vec::new();
         if range.count() < pages.len() as u64 {
-            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.blocks));
+            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.dependents));
         } else {
             pages.retain(|page, of_page| {
                 let kept = !range.contains(*page);
                 if !kept {
-                    dead.append(&mut of_page.blocks);
+                    dead.append(&mut of_page.dependents);
                 }
                 kept
             });
@@ -443,10 +445,7 @@ impl CodeCache {
     fn kill(&mut self, id: BlockId) {
         let Some(block) = self.blocks[id as usize].take() else { return };
         if let Some(map) = self.maps.get_mut(&block.map) {
-            let key = Key::new(block.rip, block.variant);
-            if map.by_rip.get(&key) == Some(&id) {
-                map.by_rip.remove(&key);
-            }
+            map.forget(block.rip, block.variant, id);
         }
         let mut incoming = block.incoming;
         while let Some(number) = incoming {
@@ -470,7 +469,6 @@ impl CodeCache {
         self.by_frame.clear();
         self.translator.forget_peeked();
         for map in self.maps.values_mut() {
-            map.by_rip.clear();
             map.by_page.clear();
             map.unshared.clear();
         }

@@ -2,7 +2,7 @@
 
 use crate::block::BlockId;
 use crate::translate::{Starts, Variant};
-use addr::{Page, VirtAddr};
+use addr::{Page, Pfn, VirtAddr};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The blocks of one or more trees of page tables that map the same code.
@@ -10,25 +10,79 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub struct CodeMap {
     /// How many trees.
     pub users: u32,
-    pub by_rip: FxHashMap<Key, BlockId>,
-    pub by_page: FxHashMap<Page, PageOfBlocks>,
+    pub by_page: FxHashMap<Page, Box<PageOfBlocks>>,
     /// Blocks whose shared lookups mostly fail: they are translated without.
     pub unshared: FxHashSet<VirtAddr>,
 }
 
-/// The blocks that depend on a page.
-#[derive(Default)]
-pub struct PageOfBlocks {
-    pub blocks: Vec<BlockId>,
-    pub starts: Starts,
+impl CodeMap {
+    /// The blocks that depend on a page, which is in a frame.
+    pub fn page(&mut self, page: Page, pfn: Pfn) -> &mut PageOfBlocks {
+        self.by_page.entry(page).or_insert_with(|| PageOfBlocks::new(pfn))
+    }
+
+    /// The block that begins at an address, in one of the translations it can have.
+    pub fn block(&self, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+        self.by_page.get(&rip.page())?.block(Entry::key(rip, variant))
+    }
+
+    /// A block died; another may have taken its place already.
+    pub fn forget(&mut self, rip: VirtAddr, variant: Variant, id: BlockId) {
+        let Some(of_page) = self.by_page.get_mut(&rip.page()) else { return };
+        let key = Entry::key(rip, variant);
+        of_page.entries.retain(|entry| entry.key != key || entry.block != id);
+    }
+
+    /// Every block.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
+        self.by_page.values().flat_map(|of_page| of_page.entries.iter().map(|entry| entry.block))
+    }
 }
 
-/// A guest address and a variant in one word. A canonical address is unique without its upper three bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(u64);
+/// The blocks that begin in a page, and those that depend on it.
+pub struct PageOfBlocks {
+    /// Where the page was when the first of them was translated; were it elsewhere now, they would all be forgotten.
+    pub pfn: Pfn,
+    /// Blocks that depend on the page.
+    pub dependents: Vec<BlockId>,
+    pub starts: Starts,
+    /// In the order of their keys.
+    entries: Vec<Entry>,
+}
 
-impl Key {
-    pub fn new(rip: VirtAddr, variant: Variant) -> Self {
-        Self(rip.get() << 3 | variant as u64)
+/// A block that begins in a page.
+#[derive(Clone, Copy)]
+struct Entry {
+    key: u16,
+    block: BlockId,
+}
+
+impl Entry {
+    /// Where in its page a block begins, and its variant.
+    fn key(rip: VirtAddr, variant: Variant) -> u16 {
+        (rip.page_offset() as u16) << 3 | variant as u16
+    }
+}
+
+impl PageOfBlocks {
+    fn new(pfn: Pfn) -> Box<Self> {
+        Box::new(Self { pfn, dependents: Vec::new(), starts: Starts::default(), entries: Vec::new() })
+    }
+
+    /// Makes a block the one that begins at an address of the page.
+    pub fn enter(&mut self, rip: VirtAddr, variant: Variant, block: BlockId) {
+        let key = Entry::key(rip, variant);
+        match self.entries.binary_search_by_key(&key, |entry| entry.key) {
+            Ok(at) => self.entries[at].block = block,
+            Err(at) => self.entries.insert(at, Entry { key, block }),
+        }
+        if variant == Variant::Plain {
+            self.starts.add(rip);
+        }
+    }
+
+    fn block(&self, key: u16) -> Option<BlockId> {
+        let at = self.entries.binary_search_by_key(&key, |entry| entry.key).ok()?;
+        Some(self.entries[at].block)
     }
 }

@@ -3,8 +3,8 @@
 //! Each is a mistake that a translator of this kind is known for. They are asked for by [`crate::EngineConfig`], which
 //! a test makes; an engine built without debug assertions never commits any, and no option of the program reaches them.
 
-use crate::analysis::{ARITHMETIC_FLAGS, Analysed, Class, analyse};
-use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
+use crate::analysis::{ARITHMETIC_FLAGS, Analysed, Class, Shapes, analyse};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 /// A mistake to make.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,9 +47,9 @@ impl Sabotage {
     ];
 
     /// Analyses an instruction, wrongly where this is a mistake of the analysis.
-    pub(crate) fn analyse(self, instruction: &Instruction, factory: &mut InstructionInfoFactory) -> Analysed {
+    pub(crate) fn analyse(self, instruction: &Instruction, shapes: &mut Shapes) -> Analysed {
         use Mnemonic::*;
-        let mut analysed = analyse(instruction, factory);
+        let mut analysed = analyse(instruction, shapes);
         let mnemonic = instruction.mnemonic();
         let is_shift = matches!(mnemonic, Shl | Shr | Sar | Sal | Rol | Ror);
         match self {
@@ -66,7 +66,7 @@ impl Sabotage {
                 wrong.set_memory_displacement64(
                     instruction.ip_rel_memory_address().wrapping_sub(instruction.len() as u64),
                 );
-                analysed = analyse(&wrong, factory);
+                analysed = analyse(&wrong, shapes);
             }
             _ => {}
         }

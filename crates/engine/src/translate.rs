@@ -20,8 +20,8 @@ mod shared;
 mod straight;
 mod string;
 
-use crate::analysis::{Analysed, Class, UsesX87, analyse, decode};
-use crate::block::{Block, BlockId, Flags, Helper, Link, Liveness, Mark, Site};
+use crate::analysis::{Analysed, Class, Shapes, UsesX87, analyse};
+use crate::block::{Block, BlockId, Flags, Helper, LeadsOn, Link, Liveness, Mark, Site};
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::{PAGE_BYTES, VirtAddr};
@@ -31,10 +31,13 @@ use liveness::Peeked;
 use shared::Shared;
 
 pub use control::INDIRECT_PARKED;
-use iced_x86::InstructionInfoFactory;
+use std::ops::ControlFlow;
 
 /// Most instructions of a block.
 const LONGEST_BLOCK: usize = 64;
+
+/// Most conditional jumps of a block: what lies behind many is translated often and reached rarely.
+const MOST_BRANCHES: u32 = 2;
 
 /// One of the translations that code at an address can have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -198,7 +201,7 @@ impl Starts {
 
 /// Buffers and tables that outlive a translation.
 pub struct Translator {
-    factory: InstructionInfoFactory,
+    shapes: Shapes,
     instructions: Vec<Analysed>,
     bytes: Vec<[u8; LONGEST_INSTRUCTION]>,
     live: Vec<u8>,
@@ -209,7 +212,7 @@ pub struct Translator {
 impl Translator {
     pub fn new() -> Self {
         Self {
-            factory: InstructionInfoFactory::new(),
+            shapes: Shapes::new(),
             instructions: Vec::new(),
             bytes: Vec::new(),
             live: Vec::new(),
@@ -259,41 +262,30 @@ impl Translator {
         self.instructions.clear();
         self.bytes.clear();
         let single = matches!(variant, Variant::Prepared | Variant::Step) || plan.extent == Extent::Instruction;
-        let mut at = rip;
-        loop {
-            let fetched = match source.fetch(at) {
-                Ok(fetched) => fetched,
-                Err(_) if !self.instructions.is_empty() => break,
-                Err(refused) => return Err(refused),
+        let Self { shapes, instructions, bytes, .. } = self;
+        let mut branches = 0;
+        source.decode_from(rip, |decoded| {
+            let analysed = match (decoded.instruction, plan.sabotage) {
+                (Some(instruction), None) => analyse(instruction, shapes),
+                (Some(instruction), Some(sabotage)) => sabotage.analyse(instruction, shapes),
+                (None, _) => Analysed::undecodable(decoded.rip),
             };
-            let analysed = match (decode(fetched.bytes(), at), fetched.cut) {
-                (Some(instruction), _) => match plan.sabotage {
-                    None => analyse(&instruction, &mut self.factory),
-                    Some(sabotage) => sabotage.analyse(&instruction, &mut self.factory),
-                },
-                (None, Some(refused)) if self.instructions.is_empty() => return Err(refused),
-                (None, Some(_)) => break,
-                (None, None) => Analysed::undecodable(at),
-            };
-            let mut bytes = [0; LONGEST_INSTRUCTION];
-            bytes[..fetched.bytes().len()].copy_from_slice(fetched.bytes());
-            self.bytes.push(bytes);
-            self.instructions.push(if variant == Variant::Step { analysed.without_repetition() } else { analysed });
-            at = analysed.next();
+            bytes.push(*decoded.bytes);
+            instructions.push(if variant == Variant::Step { analysed.without_repetition() } else { analysed });
+            branches += u32::from(matches!(analysed.class, Class::Branch(..)));
+            let next = analysed.next();
             let loops_back = matches!(analysed.class, Class::Branch(_, target) if target <= analysed.rip);
-            let left_page = at.page() != rip.page();
-            let meets_block = starts.is_some_and(|starts| starts.contains(at));
-            if single
+            let left_page = next.page() != rip.page();
+            let meets_block = starts.is_some_and(|starts| starts.contains(next));
+            let is_last = single
                 || analysed.ends_block()
                 || loops_back
                 || left_page
                 || meets_block
-                || self.instructions.len() == LONGEST_BLOCK
-            {
-                break;
-            }
-        }
-        Ok(())
+                || branches == MOST_BRANCHES
+                || instructions.len() == LONGEST_BLOCK;
+            if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
     }
 
     /// The bytes of the block's instructions, if they are to be compared at each entry.
@@ -305,6 +297,14 @@ impl Translator {
                 each.flat_map(|(instruction, bytes)| &bytes[..usize::from(instruction.len)]).copied().collect()
             }
         }
+    }
+
+    /// Where the block's way on leads.
+    fn leads_on(&self) -> LeadsOn {
+        let (last, before) = self.instructions.split_last().expect("a block has an instruction");
+        let indirect = matches!(last.class, Class::JumpIndirect(_) | Class::CallIndirect(_) | Class::Return(_));
+        let only = !before.iter().any(|instruction| matches!(instruction.class, Class::Branch(..)));
+        if indirect && only { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly }
     }
 
     fn emit(&mut self, rip: VirtAddr, variant: Variant, plan: Plan, place: Place) -> Block {
@@ -327,6 +327,7 @@ impl Translator {
         let guest_bytes = self.instructions.iter().map(|i| u32::from(i.len)).sum();
         self.parts = emitter.into_parts();
         let Parts { sites, marks, .. } = &self.parts;
+        let leads_on = self.leads_on();
         Block {
             rip,
             variant,
@@ -335,6 +336,7 @@ impl Translator {
             body: place.host + body,
             indirect: None,
             flags_live,
+            leads_on,
             marks: place.first_mark..place.first_mark + marks.len() as u32,
             incoming: None,
             map: place.map,

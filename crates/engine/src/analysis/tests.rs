@@ -2,7 +2,7 @@ use super::*;
 
 fn analysed(bytes: &[u8]) -> Analysed {
     let instruction = decode(bytes, VirtAddr::new(0x1000)).expect("the test's bytes are an instruction");
-    analyse(&instruction, &mut InstructionInfoFactory::new())
+    analyse(&instruction, &mut Shapes::new())
 }
 
 #[test]
@@ -46,4 +46,28 @@ fn classes() {
     assert_eq!(analysed(&[0xf3, 0x48, 0xab]).class, Class::RepeatedStore(8)); // rep stosq
     assert_eq!(analysed(&[0xf2, 0xae]).class, Class::Helper); // repne scasb
     assert_eq!(analysed(&[0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc1]).class, Class::Helper); // vmovaps zmm0,zmm1
+}
+
+#[test]
+fn what_decides_on_a_shape_keeps_shapes_apart() {
+    let mut shapes = Shapes::new();
+    let mut twice = |bytes: &[u8]| {
+        let instruction = decode(bytes, VirtAddr::new(0x1000)).expect("the test's bytes are an instruction");
+        let first = *shapes.of(&instruction);
+        assert_eq!(first, *shapes.of(&instruction));
+        assert_eq!(first, *Shapes::new().of(&instruction), "as if no other shape had been seen");
+        first
+    };
+    let pairs: [(&[u8], &[u8]); 7] = [
+        (&[0x31, 0xc0], &[0x31, 0xd8]),                   // xor eax,eax; xor eax,ebx
+        (&[0xc1, 0xe0, 0], &[0xc1, 0xe0, 1]),             // shl eax,0; shl eax,1
+        (&[0xa4], &[0xf3, 0xa4]),                         // movsb; rep movsb
+        (&[0xf3, 0xa4], &[0xf3, 0x64, 0xa4]),             // rep movsb; rep movsb from fs
+        (&[0x8b, 0x03], &[0x8b, 0x04, 0x0b]),             // mov eax,[rbx]; mov eax,[rbx+rcx]
+        (&[0x8b, 0x03], &[0x48, 0x8b, 0x03]),             // mov eax,[rbx]; mov rax,[rbx]
+        (&[0x0f, 0xba, 0xe0, 1], &[0x0f, 0xba, 0x20, 1]), // bt eax,1; bt dword [rax],1
+    ];
+    for (one, other) in pairs {
+        assert_ne!(twice(one), twice(other), "{one:02x?} and {other:02x?}");
+    }
 }

@@ -145,10 +145,15 @@ impl Emitter<'_> {
                 }
             }
             Target::Memory(address) => {
-                let at = match self.shared(&Operand { address, usage: Use::Load, bytes: 8 }) {
+                let operand = Operand { address, usage: Use::Load, bytes: 8 };
+                let at = match self.shared(&operand) {
                     Some(at) => {
                         self.park(RCX);
                         at
+                    }
+                    None if self.flags == Flags::InCpu && self.can_keep_flags(&operand) => {
+                        self.lookup_keeping_flags(&operand);
+                        At::from(RCX)
                     }
                     None => {
                         self.prepare(Self::needs(&address));

@@ -123,6 +123,9 @@ impl<'a> Emitter<'a> {
 
     /// Brings guest registers back into their host registers.
     pub fn unpark(&mut self, registers: u16) {
+        if registers & self.parked == 0 {
+            return;
+        }
         let kept = if self.commits(Sabotage::ReloadOmitted) { 0 } else { registers & self.parked };
         for register in bits(kept) {
             self.asm.load_gs(Width::B64, register, Slot::parked(register));
@@ -288,6 +291,29 @@ impl<'a> Emitter<'a> {
 }
 
 /// The numbers of the set bits.
-pub fn bits(mask: u16) -> impl DoubleEndedIterator<Item = u8> {
-    (0..16).filter(move |bit| mask & 1 << bit != 0)
+pub fn bits(mask: u16) -> Bits {
+    Bits(mask)
+}
+
+/// What [`bits`] returns.
+pub struct Bits(u16);
+
+impl Iterator for Bits {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let lowest = (self.0 != 0).then(|| self.0.trailing_zeros() as u8)?;
+        self.0 &= self.0 - 1;
+        Some(lowest)
+    }
+}
+
+impl DoubleEndedIterator for Bits {
+    #[inline]
+    fn next_back(&mut self) -> Option<u8> {
+        let highest = self.0.checked_ilog2()? as u8;
+        self.0 &= !(1 << highest);
+        Some(highest)
+    }
 }

@@ -1,10 +1,11 @@
 //! Which flags somebody still reads.
 
 use super::{Translator, Variant};
-use crate::analysis::{ARITHMETIC_FLAGS, Class, decode, flags_of};
+use crate::analysis::{ARITHMETIC_FLAGS, Class, Shapes};
 use crate::source::Source;
 use addr::VirtAddr;
 use iced_x86::FlowControl;
+use std::ops::ControlFlow;
 
 /// How many instructions of a successor are looked at.
 const PEEK_INSTRUCTIONS: usize = 10;
@@ -12,7 +13,7 @@ const PEEK_INSTRUCTIONS: usize = 10;
 impl Translator {
     /// Fills `live`: at i the flags needed by instruction i or later, at the end those needed after the block.
     pub(super) fn compute_liveness(&mut self, source: &mut Source<'_>, variant: Variant, map: u64) {
-        let mut peek = |target| self.peeked.flags_read(source, map, target);
+        let mut peek = |target| self.peeked.flags_read(source, &mut self.shapes, map, target);
         let count = self.instructions.len();
         self.live.clear();
         self.live.resize(count + 1, ARITHMETIC_FLAGS);
@@ -67,13 +68,13 @@ impl Peeked {
     }
 
     /// The flags that the code at `rip` may read; its page becomes one the block depends on.
-    fn flags_read(&mut self, source: &mut Source<'_>, map: u64, rip: VirtAddr) -> u8 {
+    fn flags_read(&mut self, source: &mut Source<'_>, shapes: &mut Shapes, map: u64, rip: VirtAddr) -> u8 {
         let hash = rip.get() ^ rip.get() >> 12;
         let seen = &mut self.seen[hash as usize & (Self::ENTRIES - 1)];
         if (seen.rip, seen.map, seen.generation) == (rip, map, self.generation) && source.depend_on(rip).is_ok() {
             return seen.flags;
         }
-        let (flags, pages) = peek(source, rip);
+        let (flags, pages) = peek(source, shapes, rip);
         if pages == Pages::One {
             *seen = Seen { rip, map, generation: self.generation, flags };
         }
@@ -91,33 +92,37 @@ enum Pages {
 /// The flags that the code at `rip` may read before it writes them.
 ///
 /// What cannot be seen is taken to read them all. The pages looked at become ones the block depends on.
-fn peek(source: &mut Source<'_>, rip: VirtAddr) -> (u8, Pages) {
+fn peek(source: &mut Source<'_>, shapes: &mut Shapes, rip: VirtAddr) -> (u8, Pages) {
     let mut unknown = ARITHMETIC_FLAGS;
     let mut live = 0;
-    let mut at = rip;
     let mut pages = Pages::One;
-    for _ in 0..PEEK_INSTRUCTIONS {
-        let Some(instruction) = source.fetch(at).ok().and_then(|fetched| decode(fetched.bytes(), at)) else {
-            pages = Pages::Several;
-            break;
-        };
-        let next = VirtAddr::new(instruction.next_ip());
-        if next.page() != rip.page() {
-            pages = Pages::Several;
-        }
-        let (read, kill) = flags_of(&instruction);
-        live |= read & unknown;
-        unknown &= !kill;
-        if unknown == 0 {
-            break;
-        }
-        at = match instruction.flow_control() {
-            FlowControl::Next => next,
-            FlowControl::UnconditionalBranch if instruction.is_jmp_short_or_near() => {
-                VirtAddr::new(instruction.near_branch64())
+    let mut seen = 0;
+    let mut at = Some(rip);
+    while let Some(from) = at.take() {
+        let fetched = source.decode_from(from, |decoded| {
+            let Some(instruction) = decoded.instruction else { return ControlFlow::Break(()) };
+            if VirtAddr::new(instruction.next_ip()).page() != rip.page() {
+                pages = Pages::Several;
             }
-            _ => break,
-        };
+            let shape = shapes.of(instruction);
+            live |= shape.flags_read & unknown;
+            unknown &= !shape.flags_kill;
+            seen += 1;
+            if unknown == 0 || seen == PEEK_INSTRUCTIONS {
+                return ControlFlow::Break(());
+            }
+            match instruction.flow_control() {
+                FlowControl::Next => return ControlFlow::Continue(()),
+                FlowControl::UnconditionalBranch if instruction.is_jmp_short_or_near() => {
+                    at = Some(VirtAddr::new(instruction.near_branch64()));
+                }
+                _ => {}
+            }
+            ControlFlow::Break(())
+        });
+        if fetched.is_err() {
+            pages = Pages::Several;
+        }
     }
     (live | unknown, pages)
 }

@@ -4,7 +4,7 @@ use super::emit::{CC_ABOVE, CC_SIGN, Emitter};
 use super::leave::Cold;
 use super::{Chaos, Variant};
 use crate::analysis::{Operand, address_registers};
-use crate::asm::{Gs, Mem, RSP, Reg, Width};
+use crate::asm::{Gs, Mem, RCX, RDX, RSP, Reg, Width};
 use crate::block::{Address, Coverage, Narrow, Reason, Segment, Site, Use};
 use crate::context::{Slot, tlb_offset};
 use addr::{PAGE_BYTES, VirtAddr};
@@ -25,6 +25,37 @@ impl Emitter<'_> {
             self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, parked: 0, reason });
         }
         self.add_site(&operand, pointer, Coverage::Own);
+    }
+
+    /// Whether [`Emitter::lookup_keeping_flags`] serves an operand: its page is known now, and nobody asked for failures.
+    pub(super) fn can_keep_flags(&self, operand: &Operand) -> bool {
+        let within = |value| VirtAddr::new(value).page_offset() + u64::from(operand.bytes) <= PAGE_BYTES;
+        operand.address.as_constant().is_some_and(within)
+            && self.variant != Variant::Prepared
+            && self.plan.chaos == Chaos::No
+    }
+
+    /// The lookup of a constant address without touching a flag: afterwards RCX holds the host address; RCX and RDX end up
+    /// parked.
+    pub(super) fn lookup_keeping_flags(&mut self, operand: &Operand) {
+        let addr = VirtAddr::new(operand.address.as_constant().expect("only constants are looked up so"));
+        let table = table_for(&operand.address, operand.usage);
+        let entry = tlb_offset(table) + 16 * table.index(addr.page()) as i32;
+        let at = |disp| Mem { base: Some(RCX), index: None, scale: 1, disp };
+        self.park(RCX);
+        self.park(RDX);
+        // The tag is the page's address, negated.
+        self.asm.load_gs(Width::B64, RCX, Gs::At(entry));
+        self.asm.mov_imm(RDX, addr.page().start().get());
+        self.asm.lea(Width::B64, RCX, Mem { index: Some(RDX), ..at(0) });
+        let known = self.asm.short(0xe3);
+        let reason = Reason::Miss(self.next_site());
+        let jump = self.asm.jmp(self.place.exit);
+        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason });
+        self.asm.bind_short(known);
+        self.asm.load_gs(Width::B64, RCX, Gs::At(entry + 8));
+        self.asm.lea(Width::B64, RCX, at(addr.page_offset() as i32));
+        self.add_site(operand, RCX, Coverage::Own);
     }
 
     /// The number of the site that is added next.

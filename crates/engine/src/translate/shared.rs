@@ -49,6 +49,23 @@ struct Reach {
     end: usize,
 }
 
+impl Reach {
+    /// With the accesses of one more instruction, the base having moved by so much; `None` if they lie too far away.
+    fn with(&self, instruction: &Analysed, base: Reg, moved: i64) -> Option<Self> {
+        let mut wider = Self { ..*self };
+        for operand in operands(instruction).into_iter().flatten().filter(|operand| shareable(operand) == Some(base)) {
+            let at = moved + operand.address.disp;
+            wider.lowest = wider.lowest.min(at);
+            wider.highest = wider.highest.max(at + i64::from(operand.bytes));
+            wider.accesses += 1;
+            if operand.usage != Use::Load {
+                wider.usage = Use::Store;
+            }
+        }
+        (wider.accesses == self.accesses || wider.highest - wider.lowest <= WIDEST).then_some(wider)
+    }
+}
+
 impl Emitter<'_> {
     /// The host operand of an access, if it shares a lookup with others: with one that was made before, or one that is
     /// made here for those to come.
@@ -63,6 +80,28 @@ impl Emitter<'_> {
         if let Some(shared) = self.parts.shared.iter().find(|shared| shared.base == base) {
             return Some(At { pointer: shared.pointer, disp: disp - shared.lowest });
         }
+        let shared = self.share(base, busy, self.index, 2)?;
+        Some(At { pointer: shared.pointer, disp: disp - shared.lowest })
+    }
+
+    /// Makes the lookup for the next access here, if the current instruction is about to write flags that somebody reads
+    /// later: now a lookup may change them, then it would have to save them first.
+    pub fn share_before_flags(&mut self) {
+        let index = self.index;
+        if self.live[index] != 0 || self.live[index + 1] == 0 || self.current().flags_write == 0 {
+            return;
+        }
+        let later = self.instructions[index + 1..].iter().zip(&self.live[index + 1..]);
+        let next = later.take_while(|(_, live)| **live != 0).position(|(later, _)| accesses_memory(later));
+        let Some(at) = next.map(|ahead| index + 1 + ahead) else { return };
+        let Some(base) = operands(&self.instructions[at])[0].as_ref().and_then(shareable) else { return };
+        if !self.parts.shared.iter().any(|shared| shared.base == base) {
+            self.share(base, 0, at, 1);
+        }
+    }
+
+    /// Makes a lookup here for accesses through a base, if it can serve as many as that and goes as far as an instruction.
+    fn share(&mut self, base: Reg, busy: u16, as_far_as: usize, least: u32) -> Option<Shared> {
         let possible = self.plan.extent == Extent::Superblock
             && self.place.sharing == Sharing::Yes
             && matches!(self.variant, Variant::Plain | Variant::FlagsParked)
@@ -72,13 +111,14 @@ impl Emitter<'_> {
         }
         let pointer = self.longest_unused(self.current().uses() | busy | 1 << base | 1 << RAX)?;
         let reach = self.reach(base, pointer);
-        if reach.accesses < 2 {
+        if reach.accesses < least || reach.end <= as_far_as {
             return None;
         }
         let lowest = reach.lowest as i32;
         self.look_up_shared(base, pointer, &reach, busy);
-        self.parts.shared.push(Shared { base, pointer, lowest, end: reach.end });
-        Some(At { pointer, disp: disp - lowest })
+        let shared = Shared { base, pointer, lowest, end: reach.end };
+        self.parts.shared.push(shared);
+        Some(shared)
     }
 
     /// The registers that shared lookups hold.
@@ -128,24 +168,11 @@ impl Emitter<'_> {
             {
                 break;
             }
-            let (mut lowest, mut highest) = (reach.lowest, reach.highest);
-            let mut accesses = 0;
-            let mut usage = reach.usage;
-            for operand in operands(instruction).into_iter().flatten() {
-                if shareable(&operand) == Some(base) {
-                    let at = moved + operand.address.disp;
-                    lowest = lowest.min(at);
-                    highest = highest.max(at + i64::from(operand.bytes));
-                    accesses += 1;
-                    if operand.usage != Use::Load {
-                        usage = Use::Store;
-                    }
-                }
+            if accesses_memory(instruction) {
+                let Some(wider) = reach.with(instruction, base, moved) else { break };
+                reach = wider;
             }
-            if accesses > 0 && highest - lowest > WIDEST {
-                break;
-            }
-            reach = Reach { lowest, highest, usage, accesses: reach.accesses + accesses, end: reach.end + 1 };
+            reach.end += 1;
             if base == RSP {
                 let Some(by) = instruction.stack_moves else { break };
                 moved += i64::from(by);
@@ -194,6 +221,14 @@ fn uses(instruction: &Analysed) -> u16 {
         Class::CallIndirect(_) | Class::JumpIndirect(_) => instruction.uses() | 1 << RCX | 1 << RDX,
         _ => instruction.uses(),
     }
+}
+
+/// Whether an instruction may have [`operands`].
+fn accesses_memory(instruction: &Analysed) -> bool {
+    !matches!(
+        instruction.class,
+        Class::Plain | Class::Nothing | Class::LoadAddress { .. } | Class::Branch(..) | Class::Jump(_)
+    )
 }
 
 /// The accesses of an instruction, in their order.

@@ -16,6 +16,7 @@ impl Emitter<'_> {
     pub fn instruction(&mut self, index: usize) {
         self.index = index;
         self.end_shared();
+        self.share_before_flags();
         self.emit_current();
         self.move_shared();
     }
