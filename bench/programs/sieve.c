@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LIMIT = 5000000, CHAINS = 300000 };
+enum { LIMIT = 10000000, CHAINS = 700000 };
 
 int main(void) {
     unsigned char *composite = calloc(LIMIT + 1, 1);
