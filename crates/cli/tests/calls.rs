@@ -35,6 +35,12 @@ fn processes_have_descriptors() {
 }
 
 #[test]
+fn clone_shares_what_it_is_asked_to() {
+    let story = same_transcript("sharing");
+    assert!(story.contains("closed by the child: yes") && story.contains("a sharer's handler: yes"), "{story}");
+}
+
+#[test]
 fn a_forked_child_faults_on_its_text() {
     let story = same_transcript("fork_text");
     assert!(story.contains("child: faults"), "{story}");

@@ -30,8 +30,26 @@ pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<J
 /// # Errors
 /// The host's, when it cannot copy the table.
 pub fn own_files() -> io::Result<()> {
+    own_descriptors()?;
+    own_directory()
+}
+
+/// Gives the calling thread a copy of its descriptor table.
+///
+/// # Errors
+/// The host's, when it cannot copy the table.
+pub fn own_descriptors() -> io::Result<()> {
     // SAFETY: changes only which table the calling thread's later system calls use; no memory is involved.
-    succeeded(unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) })
+    succeeded(unsafe { libc::unshare(libc::CLONE_FILES) })
+}
+
+/// Gives the calling thread a working directory and umask of its own.
+///
+/// # Errors
+/// The host's, when it has no room.
+pub fn own_directory() -> io::Result<()> {
+    // SAFETY: as above.
+    succeeded(unsafe { libc::unshare(libc::CLONE_FS) })
 }
 
 /// Closes what is pagewalk's own in the calling thread's table: whatever would be closed by execve(2), because that is

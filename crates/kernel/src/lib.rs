@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod calls;
+mod common;
 mod errno;
 mod exec;
 mod ipc;
@@ -21,9 +22,10 @@ mod terminal;
 mod timers;
 mod waiting;
 
+pub use common::Sharing;
 pub use errno::Errno;
 pub use exec::{Image, LoadError};
 pub use kernel::{Kernel, KernelConfig, ProcessSummary, Processor, TaskEvent};
-pub use outcome::{Core, Dying, Files, HostCall, Outcome, Spawn, Trap, Wait};
+pub use outcome::{Core, Dying, HostCall, Outcome, Spawn, Trap, Wait};
 pub use outside::{Identity, ProcessMaps};
 pub use task::{Pid, Status, Tid};

@@ -2,6 +2,7 @@
 
 use crate::Tid;
 use crate::calls::Unit;
+use crate::common::Sharing;
 use addr::Registers;
 use host::call::Call;
 use std::time::Instant;
@@ -128,17 +129,10 @@ pub struct Spawn {
     pub tid: Tid,
     /// What it begins with.
     pub registers: Box<Registers>,
-    /// What becomes of its descriptors.
-    pub files: Files,
-}
-
-/// Whether a new task has descriptors of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Files {
-    /// It begins with a copy of its maker's ([`host::guest_thread::own_files`]), made before its maker goes on.
-    Copied,
-    /// It shares its maker's.
-    Shared,
+    /// Its descriptors ([`host::guest_thread::own_descriptors`]).
+    pub files: Sharing,
+    /// Its working directory and umask ([`host::guest_thread::own_directory`]).
+    pub directory: Sharing,
 }
 
 /// A signal that ends a process.

@@ -5,9 +5,10 @@
 //! a process of the host.
 
 use crate::calls::{CallInProgress, RestartBlock, Scheduling, Wishes};
+use crate::common::Common;
 use crate::exec::Image;
 use crate::mm::SpaceId;
-use crate::signal::{Action, Pending, SigSet};
+use crate::signal::{Action, Pending, SIG_DFL, SIG_IGN, SigSet};
 use crate::timers::CpuAlarms;
 use crate::waiting::Waiting;
 use host::cpu_time::CpuTime;
@@ -104,7 +105,9 @@ pub(crate) struct Process {
     /// Its memory, until it ends.
     pub space: Option<SpaceId>,
     pub tasks: Vec<Tid>,
-    pub actions: Box<[Action; 65]>,
+    pub actions: Common<Box<[Action; 65]>>,
+    /// Its descriptors, as far as the kernel knows: who else has them.
+    pub files: Common<()>,
     pub pending: Pending,
     /// The program it runs.
     pub image: Image,
@@ -122,7 +125,7 @@ pub(crate) struct Process {
     pub alone: Option<Tid>,
     pub children_usage: Times,
     /// Its working directory, if that is one of ours.
-    pub directory: Option<String>,
+    pub directory: Common<Option<String>>,
     /// oom_score_adj: -1000 to 1000.
     pub oom_adjustment: i16,
     pub transfers: Transfers,
@@ -257,6 +260,33 @@ impl Task {
 }
 
 impl Process {
+    /// What it does about a signal.
+    pub fn action(&self, signal: i32) -> Action {
+        self.actions.change(|actions| actions[signal as usize])
+    }
+
+    /// Sets what it does about a signal, and those do with which it shares that.
+    pub fn set_action(&mut self, signal: i32, action: Action) {
+        self.actions.change(|actions| actions[signal as usize] = action);
+    }
+
+    /// From now on a signal has its default action.
+    pub fn set_default(&mut self, signal: i32) {
+        self.actions.change(|actions| actions[signal as usize].handler = SIG_DFL);
+    }
+
+    /// Whether a signal is ignored by choice.
+    pub fn ignores(&self, signal: i32) -> bool {
+        self.action(signal).handler == SIG_IGN
+    }
+
+    /// It has ended: what it shared is the others'.
+    pub fn leave_shared(&mut self) {
+        self.actions.leave();
+        self.files.leave();
+        self.directory.leave();
+    }
+
     /// What a process that has ended used, and its children that it waited for.
     pub fn whole_usage(&self) -> Times {
         let Past { cpu, faults, peak_resident_pages, .. } = self.past;

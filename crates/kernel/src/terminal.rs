@@ -6,7 +6,7 @@
 use crate::Errno;
 use crate::calls::{Args, ERESTARTSYS};
 use crate::kernel::Kernel;
-use crate::signal::{SIG_IGN, SigInfo};
+use crate::signal::SigInfo;
 use crate::task::{FIRST_PID, INIT_PID, Pid, State, Tid};
 use host::tty::{self, End};
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ impl Kernel {
             return Ok(());
         }
         let signal = if way == Use::Read { libc::SIGTTIN } else { libc::SIGTTOU };
-        let is_deaf = self.tasks[&tid].blocked.has(signal) || process.actions[signal as usize].handler == SIG_IGN;
+        let is_deaf = self.tasks[&tid].blocked.has(signal) || process.ignores(signal);
         match way {
             Use::Write if !tty::settings(descriptor).is_some_and(|settings| settings.stops_writers) => {
                 return Ok(());

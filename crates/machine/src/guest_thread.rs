@@ -15,7 +15,7 @@ use crate::tasks::Sleeper;
 use addr::{Gpr, Registers};
 use engine::{Budget, Cpu, Exception, Exit, Fault};
 use kernel::mm::SpaceId;
-use kernel::{Files, HostCall, Outcome, Spawn, Tid, Trap};
+use kernel::{HostCall, Outcome, Sharing, Spawn, Tid, Trap};
 use mmu::Tables;
 use std::io;
 use std::sync::mpsc::sync_channel;
@@ -216,11 +216,10 @@ impl GuestThread {
         let (ready, is_ready) = sync_channel(1);
         let tid = spawn.tid;
         let thread = host::guest_thread::spawn(format!("guest {tid}"), move || {
-            let files = match spawn.files {
-                Files::Copied => host::guest_thread::own_files(),
-                Files::Shared => Ok(()),
-            };
-            let thread = files.map(|()| GuestThread::new(&shared, spawn.tid, *spawn.registers));
+            let own = |sharing, own: fn() -> io::Result<()>| if sharing == Sharing::Copied { own() } else { Ok(()) };
+            let own = own(spawn.files, host::guest_thread::own_descriptors)
+                .and_then(|()| own(spawn.directory, host::guest_thread::own_directory));
+            let thread = own.map(|()| GuestThread::new(&shared, spawn.tid, *spawn.registers));
             let (begins, thread) = thread.map_or_else(|error| (Err(error), None), |thread| (Ok(()), Some(thread)));
             // The parent waits for exactly this message.
             ready.send(begins).expect("the parent waits");

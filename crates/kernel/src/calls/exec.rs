@@ -46,7 +46,12 @@ impl Kernel {
         let NewProgram { space, registers, image } = self.new_program.remove(&tid).expect("execve prepared it");
         self.process_of(tid).alone = None;
         let tid = self.take_leaders_number(tid);
-        host::files::close_on_exec();
+        let files = &mut self.process_of(tid).files;
+        // Those that another process shares stay open there.
+        if !files.is_shared() || host::guest_thread::own_descriptors().is_ok() {
+            files.leave();
+            host::files::close_on_exec();
+        }
         self.become_program(tid, space, image);
         (tid, registers)
     }

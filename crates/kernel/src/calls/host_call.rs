@@ -178,7 +178,9 @@ impl Kernel {
             Some(Closed::InProc) => return self.open_in_proc(tid, &call),
         }
         match then {
-            Then::Entered { directory } => self.process_of(tid).directory = directory,
+            Then::Entered { directory } => {
+                self.process_of(tid).directory.change(|now| *now = directory);
+            }
             Then::OpenedByLeader => self.terminal_opened(tid, result as i32),
             Then::Closed | Then::Polled(_) => {}
             Then::Answer(copies) => self.copy_out(tid, &call, &copies, result)?,

@@ -142,7 +142,7 @@ impl Kernel {
         if args.nr as i64 != libc::SYS_getcwd {
             return Ok(None);
         }
-        let Some(path) = self.process_of_ref(args.tid).directory.clone() else { return Ok(None) };
+        let Some(path) = self.process_of_ref(args.tid).directory.get() else { return Ok(None) };
         let mut bytes = path.into_bytes();
         bytes.push(0);
         if (bytes.len() as u64) > args.at(1) {

@@ -2,10 +2,11 @@
 
 use super::{Args, Flow, Wishes};
 use crate::Errno;
+use crate::common::{Common, Sharing};
 use crate::exec::Image;
 use crate::kernel::{Kernel, MAX_TASKS};
 use crate::mm::{Limits, SpaceId};
-use crate::outcome::{Files, HostCall, Outcome, Spawn, Then};
+use crate::outcome::{HostCall, Outcome, Spawn, Then};
 use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
 use crate::task::{
     Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times, Transfers,
@@ -22,6 +23,8 @@ const THREAD: u64 = libc::CLONE_THREAD as u64;
 const PARENT: u64 = libc::CLONE_PARENT as u64;
 const VFORK: u64 = libc::CLONE_VFORK as u64;
 const SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
+const FILES: u64 = libc::CLONE_FILES as u64;
+const FS: u64 = libc::CLONE_FS as u64;
 const SETTLS: u64 = libc::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
 const CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
@@ -86,7 +89,8 @@ impl Kernel {
             session: INIT_PID,
             space: None,
             tasks: vec![Tid(pid.0)],
-            actions: Box::new([Action::default(); 65]),
+            actions: Common::new(Box::new([Action::default(); 65])),
+            files: Common::new(()),
             pending: Pending::default(),
             image: Image::default(),
             limits,
@@ -97,7 +101,7 @@ impl Kernel {
             ending: None,
             alone: None,
             children_usage: Times::default(),
-            directory: None,
+            directory: Common::new(None),
             oom_adjustment: 0,
             transfers: Transfers::default(),
             has_executed: false,
@@ -117,10 +121,9 @@ impl Kernel {
         task.blocked = blockable(inherited.blocked);
         self.tasks.insert(Tid(pid.0), task);
         let ignored = SigSet(inherited.ignored);
-        for (signal, action) in (1..).zip(&mut self.process_of(Tid(pid.0)).actions[1..]) {
-            if ignored.has(signal) {
-                action.handler = crate::signal::SIG_IGN;
-            }
+        for signal in (1..=crate::signal::MAX).filter(|signal| ignored.has(*signal)) {
+            let action = Action { handler: crate::signal::SIG_IGN, ..Action::default() };
+            self.process_of(Tid(pid.0)).set_action(signal, action);
         }
         Tid(pid.0)
     }
@@ -168,9 +171,16 @@ impl Kernel {
         if flags & CHILD_CLEARTID != 0 {
             self.task(child).clear_tid = clone.child_tid;
         }
-        let files = if is_thread { Files::Shared } else { Files::Copied };
         let waiting = (flags & VFORK != 0 && !is_thread).then_some(Waiting::Vfork(pid));
-        Ok(Flow::Spawn(Spawn { tid: child, registers: child_registers, files }, waiting))
+        Ok(Flow::Spawn(
+            Spawn {
+                tid: child,
+                registers: child_registers,
+                files: sharing(flags, FILES),
+                directory: sharing(flags, FS),
+            },
+            waiting,
+        ))
     }
 
     fn copy_process(&mut self, tid: Tid, child: Tid, flags: u64) -> Result<Pid, Errno> {
@@ -192,9 +202,8 @@ impl Kernel {
             session: parent.session,
             space: Some(new_space),
             tasks: vec![child],
-            actions: Box::new(
-                parent.actions.map(|action| if flags & CLEAR_SIGHAND == 0 { action } else { action.cleared() }),
-            ),
+            actions: parent.actions.inherited(sharing(flags, SIGHAND)),
+            files: parent.files.inherited(sharing(flags, FILES)),
             pending: Pending::default(),
             image: parent.image.clone(),
             limits: parent.limits,
@@ -205,7 +214,7 @@ impl Kernel {
             ending: None,
             alone: None,
             children_usage: Times::default(),
-            directory: parent.directory.clone(),
+            directory: parent.directory.inherited(sharing(flags, FS)),
             oom_adjustment: parent.oom_adjustment,
             transfers: Transfers::default(),
             has_executed: false,
@@ -219,6 +228,9 @@ impl Kernel {
             death_signal: 0,
             past: Past::default(),
         };
+        if flags & CLEAR_SIGHAND != 0 {
+            clear_handlers(&process);
+        }
         self.processes.insert(pid, process);
         self.plan_look(pid);
         Ok(pid)
@@ -277,7 +289,10 @@ impl Kernel {
         }
         self.release_memory(tid);
         // Descriptors go before the parent hears of the end: whoever reads a pipe then finds its end.
-        let call = Call::plain(libc::SYS_close_range as u64, [0, u64::from(u32::MAX), 0, 0, 0, 0]);
+        // Those that another process shares stay: it closes copies.
+        let is_shared = self.process_of(tid).files.is_shared();
+        let flags = if is_shared { u64::from(libc::CLOSE_RANGE_UNSHARE) } else { 0 };
+        let call = Call::plain(libc::SYS_close_range as u64, [0, u64::from(u32::MAX), flags, 0, 0, 0]);
         Outcome::HostCall(HostCall { call, then: Then::Closed })
     }
 
@@ -315,6 +330,7 @@ impl Kernel {
         let status = process.ending.expect("a process ends with a status");
         process.state = State::Zombie(status);
         process.tasks.clear();
+        process.leave_shared();
         self.ended_cpu += process.past.cpu;
         let (parent, exit_signal) = (process.parent, process.exit_signal);
         self.leave_terminal(pid);
@@ -360,7 +376,7 @@ impl Kernel {
             self.processes.remove(&pid);
             return;
         };
-        let action = process.actions[libc::SIGCHLD as usize];
+        let action = process.action(libc::SIGCHLD);
         let is_unwanted = action.handler == crate::signal::SIG_IGN || action.flags & libc::SA_NOCLDWAIT as u64 != 0;
         // clone takes any number; one that is no signal tells nobody anything, as in Linux.
         if (1..=crate::signal::MAX).contains(&exit_signal) {
@@ -378,7 +394,7 @@ impl Kernel {
         process.news = Some(news);
         let parent = Pid(process.parent);
         let Some(parent_process) = self.processes.get(&parent) else { return };
-        let no_stops = parent_process.actions[libc::SIGCHLD as usize].flags & libc::SA_NOCLDSTOP as u64 != 0;
+        let no_stops = parent_process.action(libc::SIGCHLD).flags & libc::SA_NOCLDSTOP as u64 != 0;
         let (code, status) = match news {
             News::Stopped(signal) => (libc::CLD_STOPPED, signal),
             News::Continued => (libc::CLD_CONTINUED, libc::SIGCONT),
@@ -423,9 +439,8 @@ impl Kernel {
         process.timers.clear();
         process.wishes = process.wishes.after_exec();
         process.dumpable = 1;
-        for action in process.actions.iter_mut() {
-            *action = action.cleared();
-        }
+        process.actions.leave();
+        clear_handlers(process);
         self.release_vfork_parent(tid);
     }
 
@@ -443,6 +458,16 @@ impl Kernel {
             ..Limits::default()
         }
     }
+}
+
+/// Whether clone's flags have something shared.
+fn sharing(flags: u64, what: u64) -> Sharing {
+    if flags & what != 0 { Sharing::Shared } else { Sharing::Copied }
+}
+
+/// Handlers are gone; what is ignored stays so.
+fn clear_handlers(process: &Process) {
+    process.actions.change(|actions| actions.iter_mut().for_each(|action| *action = action.cleared()));
 }
 
 /// The signal that tells of a child's end.

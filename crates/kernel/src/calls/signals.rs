@@ -51,7 +51,7 @@ impl Kernel {
                 Some(Action { handler, flags, restorer, mask: blockable(mask) })
             }
         };
-        let old = self.process_of(args.tid).actions[signal as usize];
+        let old = self.process_of(args.tid).action(signal);
         if args.at(2) != 0 {
             let words = [old.handler, old.flags, old.restorer, old.mask.0];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -67,7 +67,7 @@ impl Kernel {
     fn set_action(&mut self, tid: Tid, signal: i32, action: Action) {
         let by_default = matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT);
         let process = self.process_of(tid);
-        process.actions[signal as usize] = action;
+        process.set_action(signal, action);
         if action.handler == SIG_IGN || action.handler == SIG_DFL && by_default {
             process.pending.discard(SigSet::of(signal));
             for other in process.tasks.clone() {

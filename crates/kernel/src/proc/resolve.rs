@@ -100,7 +100,7 @@ impl Kernel {
     /// The node that a descriptor or the working directory stands for.
     fn node_at(&mut self, tid: Tid, directory: i32) -> Result<Option<Node>, Errno> {
         let path = match directory {
-            libc::AT_FDCWD => self.process_of_ref(tid).directory.clone(),
+            libc::AT_FDCWD => self.process_of_ref(tid).directory.get(),
             descriptor if self.has_stand_ins => self.stand_ins.path_of(descriptor),
             _ => None,
         };
@@ -191,7 +191,7 @@ impl Kernel {
             Link::To(path) => path.as_bytes().to_vec(),
             Link::RootDirectory => b"/".to_vec(),
             Link::Executable => process.map(|process| process.image.path.clone()).unwrap_or_default(),
-            Link::WorkingDirectory => match process.and_then(|process| process.directory.clone()) {
+            Link::WorkingDirectory => match process.and_then(|process| process.directory.get()) {
                 Some(path) => path.into_bytes(),
                 None => read_host_link(&self.host_path_of(node))?,
             },

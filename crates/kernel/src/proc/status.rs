@@ -32,7 +32,7 @@ pub(super) fn text(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
 
 /// Signals whose action is of a kind.
 pub(super) fn actions_where(process: &Process, wanted: impl Fn(u64) -> bool) -> SigSet {
-    let signals = (1..=64).filter(|signal| wanted(process.actions[*signal as usize].handler));
+    let signals = (1..=64).filter(|signal| wanted(process.action(*signal).handler));
     signals.fold(SigSet::default(), |set, signal| set.with(SigSet::of(signal)))
 }
 

@@ -32,7 +32,7 @@ impl Kernel {
                 self.go_on_without_handler(tid, registers);
                 return Outcome::Done;
             };
-            let action = self.process_of(tid).actions[info.signal as usize];
+            let action = self.process_of(tid).action(info.signal);
             match (action.handler, default_of(info.signal)) {
                 (SIG_IGN, _) | (SIG_DFL, DefaultAction::Ignore | DefaultAction::Continue) => {}
                 (SIG_DFL, DefaultAction::Stop) if self.stays(tid, info.signal) => {}
@@ -140,14 +140,14 @@ impl Kernel {
             task.alt_stack = AltStack::default();
         }
         if action.flags & libc::SA_RESETHAND as u64 != 0 {
-            self.process_of(tid).actions[info.signal as usize].handler = SIG_DFL;
+            self.process_of(tid).set_default(info.signal);
         }
     }
 
     /// A frame that cannot be written is a fault of the program's stack.
     fn no_room(&mut self, tid: Tid, signal: i32) {
         if signal == libc::SIGSEGV {
-            self.process_of(tid).actions[signal as usize].handler = SIG_DFL;
+            self.process_of(tid).set_default(signal);
         }
         self.force(tid, SigInfo::kernel(libc::SIGSEGV));
     }

@@ -87,9 +87,9 @@ impl Kernel {
     /// A signal that an instruction raised cannot be put off: if it is blocked or ignored it kills.
     pub(crate) fn force(&mut self, tid: Tid, info: SigInfo) {
         let is_blocked = self.task(tid).blocked.has(info.signal);
-        let action = &mut self.process_of(tid).actions[info.signal as usize];
-        if is_blocked || action.handler == SIG_IGN {
-            action.handler = SIG_DFL;
+        let process = self.process_of(tid);
+        if is_blocked || process.ignores(info.signal) {
+            process.set_default(info.signal);
         }
         let task = self.task(tid);
         task.blocked = task.blocked.without(SigSet::of(info.signal));
@@ -137,7 +137,7 @@ impl Kernel {
     }
 
     fn is_ignored(&self, pid: Pid, signal: i32) -> bool {
-        let handler = self.processes[&pid].actions[signal as usize].handler;
+        let handler = self.processes[&pid].action(signal).handler;
         let by_default = matches!(default_of(signal), DefaultAction::Ignore | DefaultAction::Continue);
         handler == SIG_IGN || handler == SIG_DFL && by_default
     }
