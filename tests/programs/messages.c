@@ -1,8 +1,9 @@
-// Many messages at a time, pages lent to a pipe, POSIX queues.
+// Many messages at a time, pages lent to a pipe, POSIX queues; names of network interfaces.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,7 +93,15 @@ static void posix_queue(void) {
     mq_close(queue);
 }
 
+static void interfaces(void) {
+    char name[IF_NAMESIZE] = "";
+    unsigned number = if_nametoindex("lo");
+    printf("lo is interface %u, which is called %s\n", number, if_indextoname(number, name));
+    say("no such interface", if_nametoindex("no-such") == 0 ? -1 : 0);
+}
+
 int main(void) {
+    interfaces();
     many();
     lent();
     posix_queue();

@@ -55,6 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     tools::provide(tools::FOR_CORPUS)?;
+    tools::provide_python_tests();
     shell::run(shell::cargo().args(["build", "--release", "--package", "pagewalk"]))?;
     let runner = options.runner()?;
     let judged: Vec<Judged> = cases.into_iter().map(|case| judge(&runner, case)).collect();

@@ -13,6 +13,7 @@ pub struct Options {
 /// Provides what tests need and runs them: with cargo-nextest where it is installed, else with cargo's own runner.
 pub fn run(options: &Options) -> Result<()> {
     tools::provide(tools::FOR_TESTS)?;
+    tools::provide_if_possible(tools::WANTED_BY_TESTS);
     run_with(options, &[])?;
     if options.runner.is_empty() {
         shell::run(shell::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;

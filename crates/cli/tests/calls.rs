@@ -89,6 +89,12 @@ fn descriptors_are_shared_with_children() {
 }
 
 #[test]
+fn who_is_told_of_a_typed_character_may_answer_at_once() {
+    let story = same_transcript("typed");
+    assert!(story.contains("answers: 200"), "{story}");
+}
+
+#[test]
 fn timers_of_real_and_of_cpu_time_end() {
     same_transcript("timers");
 }

@@ -59,6 +59,17 @@ fn python() {
 }
 
 #[test]
+fn pythons_own_tests() {
+    in_new_folder("python_tests/", |_| {});
+}
+
+/// script, expect and tmux as guests: they make terminals, and job control works on those.
+#[test]
+fn terminals() {
+    in_new_folder("terminals/", |_| {});
+}
+
+#[test]
 fn compilers() {
     in_new_folder("languages/", |_| {});
 }

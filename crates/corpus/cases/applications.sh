@@ -21,29 +21,6 @@ convert -version >/dev/null || exit; convert -size 120x90 gradient:red-blue -rot
 #% case: man-and-less
 #% needs: less
 seq 1 100 | less | tail -1; seq 10 | more | tail -1
-#% case: busy-terminal
-#% needs: script
-script -qec 'tty >/dev/null && stty size && echo in a terminal' /dev/null </dev/null | tr -d '\r'
-#% case: expect
-#% needs: expect
-#% timeout: 20
-expect <<'END'
-log_user 0
-spawn bash --norc --noprofile
-send "PS1='ready> '\r"
-expect "ready> "
-expect "ready> "
-send "echo \$((6*7))\r"
-expect "42"
-puts "answered"
-send "exit 3\r"
-expect eof
-puts [lindex [wait] 3]
-END
-#% case: tmux
-#% needs: tmux
-#% timeout: 20
-tmux -S s -f /dev/null new-session -d -x 80 -y 24 'bash --norc --noprofile'; tmux -S s send-keys 'echo in tmux $((40+2))' Enter; for i in $(seq 50); do tmux -S s capture-pane -p | grep -q 'in tmux 42' && break; sleep 0.1; done; tmux -S s capture-pane -p | grep '^in tmux'; tmux -S s list-windows -F '#{window_index}'; tmux -S s kill-server; sleep 0.3; echo "ended $?"; rm -f s
 #% case: cpio-zip-file
 #% needs: cpio
 seq 100 >f; echo f | cpio -o -H newc 2>/dev/null | cpio -t 2>/dev/null

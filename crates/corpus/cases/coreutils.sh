@@ -18,4 +18,5 @@ true; echo $?; false; echo $?; test -f /etc/passwd && [ 1 -lt 2 ] && /usr/bin/[ 
 #% case: nice
 nice -n 5 nice; nice -n 3 nice -n 2 nice; nice -n 5 sh -c 'sh -c nice'
 #% case: large-streams
+#% timeout: 300
 seq 1 600000 | sort -R --random-source=/dev/zero | sort -n -S 8M --parallel=2 | md5sum; seq 1 300000 | split -n l/4 - s 2>/dev/null; seq 1 300000 >n; split -n l/4 n s; cat s?? | cmp - n && echo split; sort -c n 2>&1; sort -m <(seq 1 2 99999) <(seq 2 2 99999) 2>/dev/null | wc -l; tac n | sort -n --compress-program=gzip -S 1M | cmp - <(sort -n n) && echo compressed; head -c 50M /dev/zero | tr '\0' x | wc -c; tail -f n --pid=$$ 2>/dev/null | head -1; seq 1 200000 | tee >(md5sum >m) | tail -1; sleep 0.3; cat m; join <(seq 1 50000 | sort) <(seq 25000 75000 | sort) | wc -l; shuf n | sort -n | cmp - n && echo shuffled

@@ -17,6 +17,8 @@ pub struct Case {
     pub shell: String,
     /// `#% needs: sqlite3 git`: programs without which the case is skipped.
     pub needs: Vec<String>,
+    /// `#% modules: test.test_os`: modules of python3's without which the case is skipped.
+    pub modules: Vec<String>,
     /// `#% timeout: 60`: seconds for each of the runs.
     pub seconds: u64,
     /// `#% filter: s/[0-9]+ ms/N ms/`: an extended sed expression for both streams. Repeatable.
@@ -75,6 +77,7 @@ impl Case {
             name,
             shell: "bash".to_string(),
             needs: Vec::new(),
+            modules: Vec::new(),
             seconds: SECONDS,
             filters: Vec::new(),
             loose: Vec::new(),
@@ -87,6 +90,7 @@ impl Case {
         match key {
             "shell" => self.shell = value.to_string(),
             "needs" => self.needs = value.split_whitespace().map(str::to_string).collect(),
+            "modules" => self.modules = value.split_whitespace().map(str::to_string).collect(),
             "timeout" => self.seconds = value.parse().map_err(|_| format!("{}: {value:?} is no timeout", self.name))?,
             "filter" => self.filters.push(value.to_string()),
             "loose" => self.loose.push(value.to_string()),

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::files;
-use crate::trial::{Runner, Side, Trial};
+use crate::trial::{Runner, Side, Trial, search_path};
 use std::env;
 use std::io::{self, Write};
 use std::iter;
@@ -44,6 +44,9 @@ impl Runner {
     pub fn judge(&self, case: &Case) -> Verdict {
         if let Some(missing) = case.needs.iter().find(|program| !is_installed(program)) {
             return Verdict::Skipped(missing.clone());
+        }
+        if let Some(missing) = case.modules.iter().find(|module| !is_module(module)) {
+            return Verdict::Skipped(format!("python3's module {missing}"));
         }
         let compared = || {
             let native = self.trial(case, Side::Native)?;
@@ -124,6 +127,14 @@ fn is_installed(program: &str) -> bool {
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Whether the python3 that cases run, the distribution's, can find a module.
+fn is_module(name: &str) -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)", name]);
+    python.env("PATH", search_path()).stdout(Stdio::null()).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +144,12 @@ mod tests {
         let filters = ["s/[0-9]+/N/g".to_string(), "s/N ms/T/".to_string()];
         assert_eq!(filtered(b"took 12 ms\n", &filters).unwrap(), b"took T\n");
         assert!(filtered(b"", &["s/(/".to_string()]).is_err());
+    }
+
+    #[test]
+    fn a_module_is_found_or_not() {
+        assert!(is_installed("python3") == is_module("os.path"));
+        assert!(!is_module("no_such_module.at_all"));
     }
 
     #[test]

@@ -129,13 +129,18 @@ impl Side {
     }
 }
 
+/// Where a case's programs are looked for.
+#[must_use]
+pub fn search_path() -> String {
+    format!("{SYSTEM_PATH}:{}", env::var("PATH").unwrap_or_default())
+}
+
 /// The same for both sides, and the same on every machine as far as a case can tell.
 fn set_environment(command: &mut Command, home: &Path) {
-    let own = env::var("PATH").unwrap_or_default();
     let toolchains =
         env::var_os("RUSTUP_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".rustup").into()));
     command.env_clear();
-    command.env("PATH", format!("{SYSTEM_PATH}:{own}"));
+    command.env("PATH", search_path());
     command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("USER", "corpus"), ("TERM", "dumb")]);
     command.env("HOME", home).env("TMPDIR", home);
     command.envs(toolchains.map(|folder| ("RUSTUP_HOME", folder)));

@@ -35,6 +35,20 @@ pub fn of_descriptor(descriptor: RawFd) -> Option<(u64, End)> {
     is_terminal.then(|| (device_of(device), end))
 }
 
+/// Waits until what was written to a master has gone through the terminal's driver, which works on its own. Looking
+/// whether a slave can be read does that.
+pub fn settle(master: RawFd) {
+    // SAFETY: opens a descriptor, asks about it without a wait, and closes it; a master that has no slave refuses.
+    unsafe {
+        let slave = libc::ioctl(master, libc::TIOCGPTPEER, libc::O_RDONLY | libc::O_NOCTTY | libc::O_CLOEXEC);
+        if slave >= 0 {
+            let mut asked = libc::pollfd { fd: slave, events: libc::POLLIN, revents: 0 };
+            libc::poll(&raw mut asked, 1, 0);
+            libc::close(slave);
+        }
+    }
+}
+
 /// A device number as /proc and TIOCGDEV encode it.
 pub fn device_of(encoded: u32) -> u64 {
     libc::makedev(encoded >> 8 & 0xfff, encoded & 0xff | encoded >> 12 & 0xf_ff00)

@@ -3,6 +3,7 @@
 use crate::Tid;
 use crate::calls::Unit;
 use crate::common::Sharing;
+use crate::terminal::Typed;
 use addr::Registers;
 use host::call::Call;
 use std::time::Instant;
@@ -51,6 +52,8 @@ pub(crate) enum Then {
     Answer(Vec<CopyOut>),
     /// As above, for calls that changed a file's content or size.
     Wrote { copies: Vec<CopyOut>, file: crate::mm::FileId },
+    /// Bytes written to a terminal's master, some of which send signals.
+    Typed(Typed),
     /// Bytes read, to be spread over the parts of an iovec.
     Scatter { parts: Vec<(u64, u64)> },
     /// A message received.

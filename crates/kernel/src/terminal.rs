@@ -1,7 +1,8 @@
 //! Controlling terminals and job control: sessions and groups are ours, so what a terminal's driver does with them is.
 //!
 //! The host's driver moves the bytes and edits the lines; it knows of no session on a guest's terminal, so it sends no
-//! signals and stops nobody. That is done here, before the host is asked.
+//! signals and stops nobody. That is done here: before the host is asked where it stops somebody, and after it where
+//! characters send signals, because with these the driver empties its queues, and who gets the signal may answer at once.
 
 use crate::Errno;
 use crate::calls::{Args, ERESTARTSYS};
@@ -27,6 +28,15 @@ pub(crate) struct Terminal {
     pub session: u32,
     /// The group in the foreground.
     pub foreground: u32,
+}
+
+/// Characters in what is written to a terminal's master that send signals.
+#[derive(Debug)]
+pub(crate) struct Typed {
+    master: i32,
+    device: u64,
+    /// Which byte, and what it sends.
+    signals: Vec<(usize, i32)>,
 }
 
 /// What a process in the background is about to do to its terminal.
@@ -60,6 +70,11 @@ impl Terminals {
         self.by_device.get_mut(&device)
     }
 
+    /// A terminal controls a session from now on.
+    pub fn give(&mut self, device: u64, to: Terminal) {
+        self.by_device.insert(device, to);
+    }
+
     pub fn is_own(&self, device: u64) -> bool {
         device == self.own
     }
@@ -71,22 +86,19 @@ impl Terminals {
 
 impl Kernel {
     /// Before a task reads or writes a descriptor: what the terminal's driver would do, if it is one.
-    pub(crate) fn before_terminal_transfer(&mut self, args: &Args) -> Result<(), Errno> {
+    /// Answers with the signals that what is written will have sent.
+    pub(crate) fn before_terminal_transfer(&mut self, args: &Args) -> Result<Option<Typed>, Errno> {
         let way = match args.nr as i64 {
             libc::SYS_read | libc::SYS_readv => Use::Read,
             libc::SYS_write | libc::SYS_writev => Use::Write,
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
-        if way == Use::Write && self.terminals.has_guests() {
-            self.send_typed_signals(args);
+        let is_in_background = self.is_in_background(args.tid);
+        let typed = (way == Use::Write && self.terminals.has_guests()).then(|| self.typed_signals(args)).flatten();
+        if is_in_background && let Some((device, End::Slave)) = tty::of_descriptor(args.int(0)) {
+            self.check_use(args.tid, args.int(0), device, way)?;
         }
-        if !self.is_in_background(args.tid) {
-            return Ok(());
-        }
-        match tty::of_descriptor(args.int(0)) {
-            Some((device, End::Slave)) => self.check_use(args.tid, args.int(0), device, way),
-            _ => Ok(()),
-        }
+        Ok(typed)
     }
 
     /// Whether a task's group is not the one that its terminal listens to.
@@ -120,19 +132,31 @@ impl Kernel {
     }
 
     /// What is typed into a terminal of a guest, by the program that holds its master, may send signals.
-    fn send_typed_signals(&mut self, args: &Args) {
-        let Some((device, End::Master)) = tty::of_descriptor(args.int(0)) else { return };
-        let Some(Terminal { foreground, .. }) = self.terminals.at(device).copied() else { return };
-        let Some(characters) = tty::settings(args.int(0)).and_then(|settings| settings.signals) else { return };
+    fn typed_signals(&mut self, args: &Args) -> Option<Typed> {
+        let Some((device, End::Master)) = tty::of_descriptor(args.int(0)) else { return None };
+        self.terminals.at(device)?;
+        let characters = tty::settings(args.int(0))?.signals?;
         let space = self.space_of(args.tid);
         let bytes = match args.nr as i64 {
             libc::SYS_write => self.bytes_in(space, args.at(1), args.at(2).min(LOOKED_AT_BYTES) as usize),
             _ => self.gather(space, args.at(1), args.at(2)),
         };
-        for byte in bytes.unwrap_or_default() {
-            let which = characters.iter().position(|character| *character == byte && byte != 0);
-            if let Some(which) = which {
-                self.send_to_group(foreground, [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP][which]);
+        let bytes = bytes.unwrap_or_default();
+        let signal_of = |byte: u8| {
+            let which = characters.iter().position(|character| *character == byte && byte != 0)?;
+            Some([libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP][which])
+        };
+        let signals: Vec<(usize, i32)> =
+            (0..).zip(bytes).filter_map(|(at, byte)| Some((at, signal_of(byte)?))).collect();
+        (!signals.is_empty()).then_some(Typed { master: args.int(0), device, signals })
+    }
+
+    /// Sends the signals of as many bytes as the host has taken.
+    pub(crate) fn send_typed_signals(&mut self, typed: &Typed, bytes: usize) {
+        tty::settle(typed.master);
+        for (_, signal) in typed.signals.iter().filter(|(at, _)| *at < bytes) {
+            if let Some(Terminal { foreground, .. }) = self.terminals.at(typed.device).copied() {
+                self.send_to_group(foreground, *signal);
             }
         }
     }
@@ -147,7 +171,7 @@ impl Kernel {
         if let Some((device, End::Slave)) = tty::of_descriptor(descriptor)
             && self.terminals.at(device).is_none()
         {
-            self.terminals.by_device.insert(device, Terminal { session, foreground: group });
+            self.terminals.give(device, Terminal { session, foreground: group });
         }
     }
 
@@ -165,7 +189,7 @@ impl Kernel {
         if self.terminals.at(device).is_some() && !(steals && host::files::identity()[1] == 0) {
             return Err(Errno::EPERM);
         }
-        self.terminals.by_device.insert(device, Terminal { session, foreground: group });
+        self.terminals.give(device, Terminal { session, foreground: group });
         Ok(())
     }
 

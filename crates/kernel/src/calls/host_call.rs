@@ -188,6 +188,7 @@ impl Kernel {
                 self.file_after(&call, file, result);
                 self.copy_out(tid, &call, &copies, result)?;
             }
+            Then::Typed(typed) => self.send_typed_signals(&typed, result as usize),
             Then::Scatter { parts } => self.scatter(tid, &call.buffers[0][..result as usize], &parts)?,
             Then::Received(received) => self.after_received(tid, &call, &received, result as usize)?,
             Then::ReceivedMany(all) => self.after_received_many(tid, &call, &all, result as usize)?,

@@ -55,6 +55,8 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x8004_5200, Shape::Out(4)),  // RNDGETENTCNT
 ];
 
+/// The number of a network interface.
+const SIOCGIFINDEX: u32 = 0x8933;
 /// Asks for signals when a descriptor is ready; they would go to pagewalk, and descriptors of guests send none.
 const FIOASYNC: u32 = 0x5452;
 
@@ -71,6 +73,7 @@ impl Kernel {
             Some((_, shape)) => *shape,
             // Network interfaces: struct ifreq, except for the list of all.
             None if (0x8910..=0x8927).contains(&request) && request != 0x8912 => Shape::InOut(40),
+            None if request == SIOCGIFINDEX => Shape::InOut(40),
             None => return Err(no_such_request(args.int(0))),
         };
         let space = self.space_of(args.tid);

@@ -217,13 +217,13 @@ impl Kernel {
             return Err(Errno::ENOSYS);
         };
         self.may_make_descriptors(args)?;
-        self.before_terminal_transfer(args)?;
+        let typed = self.before_terminal_transfer(args)?;
         if let Some(flow) = self.read_signal_file(args) {
             return flow;
         }
         self.refuse_pid_file(args)?;
         let args = &self.within_file_limit(args)?;
-        match row.class {
+        let flow = match row.class {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),
             Class::Refused(errno, _) => Err(errno),
@@ -231,6 +231,11 @@ impl Kernel {
                 self.note_missing(args.nr);
                 Err(Errno::ENOSYS)
             }
+        };
+        match (flow, typed) {
+            // A write to a terminal leaves nothing else to be done.
+            (Ok(Flow::Host(call, _)), Some(typed)) => Ok(Flow::Host(call, Then::Typed(typed))),
+            (flow, _) => flow,
         }
     }
 

@@ -1,9 +1,12 @@
 //! The table of calls and the code agree.
 
 use crate::table::{self, Class};
+use crate::terminal::Terminal;
 use crate::{Errno, Kernel, KernelConfig, Outcome};
-use addr::{Gpr, Registers};
+use addr::{Gpr, Registers, VirtAddr};
 use mmu::Memory;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use trace::Kinds;
 
 /// What the numbers of x86-64 end with.
@@ -79,5 +82,27 @@ fn every_refused_call_answers_its_error() {
             told.extend(is_told.then(|| table::name_of(nr)));
         }
         assert_eq!(kernel.take_missing_calls(), told);
+    });
+}
+
+/// The host's driver empties its queues when such a character comes: who is told earlier could lose its answer.
+#[test]
+fn a_typed_character_is_told_after_the_host_has_it() {
+    with_program(|kernel, tid, registers| {
+        let master = File::options().read(true).write(true).open("/dev/ptmx").unwrap();
+        let (device, _) = host::tty::of_descriptor(master.as_raw_fd()).unwrap();
+        let pid = kernel.pid_of(tid);
+        kernel.terminals.give(device, Terminal { session: pid.get(), foreground: kernel.processes[&pid].group });
+        let (space, typed) = (kernel.space_of(tid), VirtAddr::new(registers.get(Gpr::Rsp) - 4096));
+        kernel.mm_mut().write_all(space, typed, b"\x03").unwrap();
+        let words = [libc::SYS_write as u64, master.as_raw_fd() as u64, typed.get(), 1];
+        for (register, word) in [Gpr::Rax, Gpr::Rdi, Gpr::Rsi, Gpr::Rdx].into_iter().zip(words) {
+            registers.set(register, word);
+        }
+        let is_told = |kernel: &Kernel| kernel.processes[&pid].pending.set().has(libc::SIGINT);
+        let Outcome::HostCall(asked) = kernel.syscall(tid, registers) else { panic!("the host writes") };
+        assert!(!is_told(kernel));
+        kernel.finish(tid, registers, asked, 1);
+        assert!(is_told(kernel));
     });
 }
