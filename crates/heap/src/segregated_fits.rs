@@ -13,9 +13,8 @@
 //! `malloc` looks for the request's exact size in a quick list and in a bin, then cuts it from the victim, from the first
 //! block of the next bin that is not empty, or, if nothing else is large enough, from the top: constant time, and close to
 //! best fit. `free` joins the block with its free neighbours at once (coalesce=immediate); or lets it rest, with one bit of
-//! its tag changed, where the next request of its size finds it (deferred). At most a quarter of the heap rests; when a
-//! search fails and half of that does, all of it is joined. Cutting from the victim and from the top, and freeing beside
-//! them, touches no list.
+//! its tag changed, where the next request of its size finds it, until a search fails when an eighth of the heap rests
+//! (deferred). Cutting from the victim and from the top, and freeing beside them, touches no list.
 
 use crate::bins::{Bins, LARGE_BYTES};
 use crate::blocks::Blocks;
@@ -44,7 +43,7 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
     fn new(settings: &Settings) -> Self {
         Self {
             bins: Bins::new(settings),
-            quick: Quick::new(),
+            quick: Quick::new(settings),
             victim: Free::default(),
             top: Free::default(),
             keeps_victim: settings.fit == Fit::First,
@@ -80,10 +79,6 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
         let merges = blocks.settings.coalesce != Coalesce::Never;
         let have = if merges { self.top.bytes } else { 0 };
         let grown = blocks.grow(need.saturating_sub(have))?;
-        if blocks.settings.coalesce == Coalesce::Deferred && blocks.settings.align >= 8 {
-            self.quick.room += grown.bytes / 4;
-            self.quick.most += grown.bytes / 4;
-        }
         if !merges {
             let old = std::mem::take(&mut self.top);
             if old.bytes > 0 {
@@ -158,7 +153,7 @@ impl SegregatedFits {
             self.release(blocks, at)?;
             found = self.find(blocks, need)?;
         }
-        if found.is_none() && self.quick.is_ripe() {
+        if found.is_none() && self.quick.is_ripe(&blocks.tags) {
             self.settle_all(blocks)?;
             found = self.find(blocks, need)?;
         }
@@ -252,27 +247,28 @@ impl SegregatedFits {
 struct Quick {
     /// The payload offset of each list's first block, or 0.
     heads: [u64; QUICK_BYTES as usize / 8 + 1],
-    /// How many more bytes may rest.
-    room: u64,
-    /// How many may rest in all: a quarter of the heap.
-    most: u64,
+    /// How many bytes rest.
+    bytes: u64,
+    /// Whether any may.
+    rests: bool,
 }
 
 impl Quick {
-    fn new() -> Self {
-        Self { heads: [0; QUICK_BYTES as usize / 8 + 1], room: 0, most: 0 }
+    fn new(settings: &Settings) -> Self {
+        let rests = settings.coalesce == Coalesce::Deferred && settings.align >= 8;
+        Self { heads: [0; QUICK_BYTES as usize / 8 + 1], bytes: 0, rests }
     }
 
-    /// Lets a freed block rest, if it is small and there is room.
+    /// Lets a freed block rest, if it is small.
     #[inline(always)]
     fn rest<A: Arena, const WORD: u64>(&mut self, tags: &mut Tags<A, WORD>, at: u64, bytes: u64) -> bool {
-        let Some(head) = self.heads.get_mut((bytes / 8) as usize).filter(|_| bytes <= self.room) else {
+        let Some(head) = self.heads.get_mut((bytes / 8) as usize).filter(|_| self.rests) else {
             return false;
         };
         tags.set_resting(at);
         tags.put(at + WORD, *head);
         *head = at + WORD;
-        self.room -= bytes;
+        self.bytes += bytes;
         true
     }
 
@@ -287,7 +283,7 @@ impl Quick {
         let at = head.wrapping_sub(WORD);
         tags.wake(at, bytes)?;
         *head = tags.get(at + WORD);
-        self.room += bytes;
+        self.bytes -= bytes;
         Ok(Some(at))
     }
 
@@ -298,9 +294,9 @@ impl Quick {
         Some((from + list) as u64 * 8)
     }
 
-    /// Whether so much rests that it should be coalesced before the heap grows: half of what may.
-    fn is_ripe(&self) -> bool {
-        self.room < self.most / 2
+    /// Whether so much rests that it should be coalesced before the heap grows: an eighth of the heap.
+    fn is_ripe<A: Arena, const WORD: u64>(&self, tags: &Tags<A, WORD>) -> bool {
+        self.bytes > (tags.end - tags.first) / 8
     }
 
     /// Every resting block, by address.
