@@ -27,6 +27,11 @@ static void descriptors(void) {
     int pipes[2], last = -1, next;
     // Whatever the caller left open is closed, so that numbers are the same.
     for (int number = 3; number < 1024; number++) close(number);
+    int lowest = open("/proc/self/status", O_RDONLY), next_lowest = open("/proc/uptime", O_RDONLY | O_CLOEXEC);
+    printf("the lowest are %d and %d, ", lowest, next_lowest);
+    printf("closed on exec: %d %d\n", fcntl(lowest, F_GETFD), fcntl(next_lowest, F_GETFD));
+    close(lowest);
+    close(next_lowest);
     getrlimit(RLIMIT_NOFILE, &limit);
     small.rlim_max = limit.rlim_max;
     say("a limit of 20", setrlimit(RLIMIT_NOFILE, &small));

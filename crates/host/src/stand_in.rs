@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// In front of the path in the memory file's name.
 const MARK: &str = "pagewalk:";
@@ -42,7 +42,18 @@ impl StandIns {
     /// The host's: too many descriptors, or a path that is too long for a name.
     pub fn open(&self, path: &str, flags: i32) -> io::Result<RawFd> {
         let file = memory_file(path)?;
-        reopen(file.as_raw_fd(), flags & !NOT_FOR_FILES)
+        let opened = reopen(file.as_raw_fd(), flags & !NOT_FOR_FILES)?;
+        // The first of the two has the lowest number that was free, which is open(2)'s answer.
+        let lowest = file.into_raw_fd();
+        // SAFETY: both descriptors are new and ours alone.
+        let answer = unsafe { libc::dup3(opened, lowest, flags & libc::O_CLOEXEC) };
+        let error = io::Error::last_os_error();
+        crate::files::close(if answer < 0 { lowest } else { opened });
+        if answer < 0 {
+            crate::files::close(opened);
+            return Err(error);
+        }
+        Ok(lowest)
     }
 
     /// The path that a descriptor of the calling thread's table stands for, if it is a stand-in.
@@ -123,6 +134,25 @@ mod tests {
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "new");
         assert!(file.write_all(b"read-only").is_err());
+    }
+
+    #[test]
+    fn the_lowest_number_is_given_out() {
+        let stand_ins = StandIns::new().unwrap();
+        let lowest = move |flags: i32| {
+            // The lowest number is free again as soon as the file is closed.
+            let free = File::open("/dev/null").unwrap().as_raw_fd();
+            let descriptor = stand_ins.open("/proc/2/maps", flags).unwrap();
+            // SAFETY: the descriptor is new and ours alone; asks for its flags.
+            let (_file, marks) = unsafe { (OwnedFd::from_raw_fd(descriptor), libc::fcntl(descriptor, libc::F_GETFD)) };
+            (descriptor == free, marks == libc::FD_CLOEXEC)
+        };
+        // In a descriptor table that no other test changes meanwhile.
+        let found = std::thread::spawn(move || {
+            crate::guest_thread::own_files().unwrap();
+            (lowest(libc::O_RDONLY), lowest(libc::O_RDONLY | libc::O_CLOEXEC))
+        });
+        assert_eq!(found.join().unwrap(), ((true, false), (true, true)));
     }
 
     #[test]
