@@ -10,13 +10,17 @@ use std::sync::mpsc::channel;
 const RAM_BYTES: u64 = 256 << 20;
 
 fn follow_true(sabotage: Option<Sabotage>) -> Verdict {
+    follow_program(&["/bin/true"], sabotage)
+}
+
+fn follow_program(words: &[&str], sabotage: Option<Sabotage>) -> Verdict {
     let config = EngineConfig { count: Count::Yes, linking: Linking::Off, sabotage, ..EngineConfig::default() };
     let kernel = KernelConfig { cpus: 1, ..KernelConfig::default() };
-    let program = Program { path: b"/bin/true".to_vec(), arguments: vec![b"true".to_vec()], environment: Vec::new() };
+    let arguments = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    let program = Program { path: words[0].as_bytes().to_vec(), arguments, environment: Vec::new() };
     let memory = Memory::new((RAM_BYTES / PAGE_BYTES) as u32).unwrap();
     let (send, received) = channel();
     let guest = move || {
-        host::guest_thread::own_files().unwrap();
         send.send(follow(&program, &memory, config, kernel)).unwrap();
     };
     let thread = host::guest_thread::spawn("guest".to_string(), guest).unwrap();
@@ -32,6 +36,15 @@ fn a_dynamic_program_does_the_same_on_both_cpus() {
             assert_eq!(status, Some(kernel::Status::Exited(0)));
             assert!(agreement.instructions > 10_000, "{agreement}");
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_program_that_closes_what_it_finds_is_followed_to_the_end() {
+    let script = "for n in 3 4 5 6 7 8 9; do eval \"exec $n>&-\"; done; ulimit -n > /dev/null; exit 7";
+    match follow_program(&["/bin/dash", "-c", script], None) {
+        Verdict::Agreed(_, status) => assert_eq!(status, Some(kernel::Status::Exited(7))),
         other => panic!("{other:?}"),
     }
 }

@@ -11,14 +11,13 @@
 //! that made it, because Linux ties tracing to a thread (ptrace(2)); hence the value cannot be sent to another one.
 
 mod image;
+mod memory;
 mod ptrace;
 mod state;
 
 use addr::{PAGE_BYTES, Perms, Registers, VirtAddr, VirtRange};
-use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
-use std::os::unix::fs::FileExt;
 
 /// The page that stays mapped: far from where programs, heaps, libraries and stacks go.
 pub const STUB: VirtAddr = VirtAddr::new(0x6f00_0000_0000);
@@ -31,7 +30,6 @@ const ID_FLAG: u64 = 1 << 21;
 /// A stopped process that does single instructions.
 pub struct Traced {
     process: ptrace::Process,
-    memory: File,
     xstate: state::Xstate,
     /// Tracing belongs to the thread that started it.
     not_send: PhantomData<*mut ()>,
@@ -77,9 +75,8 @@ impl Traced {
     /// The host's, where it refuses processes or tracing; the message says which.
     pub fn spawn() -> io::Result<Self> {
         let process = ptrace::Process::spawn(&image::of_one_page(STUB))?;
-        let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", process.pid()))?;
         let xstate = state::Xstate::of(&process)?;
-        let mut traced = Self { process, memory, xstate, not_send: PhantomData };
+        let mut traced = Self { process, xstate, not_send: PhantomData };
         traced.unmap(VirtRange::new(VirtAddr::new(0), STUB))?;
         traced.unmap(VirtRange::new(STUB + PAGE_BYTES, USER_END))?;
         Ok(traced)
@@ -152,7 +149,7 @@ impl Traced {
     /// # Errors
     /// Where a byte is not mapped.
     pub fn read(&self, at: VirtAddr, to: &mut [u8]) -> io::Result<()> {
-        self.memory.read_exact_at(to, at.get())
+        memory::read(&self.process, at, to)
     }
 
     /// Copies bytes in, whatever the permissions.
@@ -160,7 +157,7 @@ impl Traced {
     /// # Errors
     /// Where a byte is not mapped.
     pub fn write(&mut self, at: VirtAddr, from: &[u8]) -> io::Result<()> {
-        self.memory.write_all_at(from, at.get())
+        memory::write(&self.process, at, from)
     }
 
     /// Lets the process pop its flags, for the one that Linux lets a program change and not a tracer.

@@ -105,6 +105,39 @@ impl Process {
         self.regset(libc::PTRACE_SETREGSET as c_long, NT_X86_XSTATE, image).map(drop)
     }
 
+    /// Copies bytes out, if the process itself may read all of them.
+    pub fn read_permitted(&self, at: VirtAddr, to: &mut [u8]) -> bool {
+        let here = iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+        let there = iovec { iov_base: at.get() as *mut c_void, iov_len: to.len() };
+        // SAFETY: fills the caller's bytes and no others; the other process's addresses are the kernel's to check.
+        let count = unsafe { libc::process_vm_readv(self.pid, &here, 1, &there, 1, 0) };
+        count == to.len() as isize
+    }
+
+    /// Copies bytes in, if the process itself may write all of them; else some of them, perhaps.
+    pub fn write_permitted(&self, at: VirtAddr, from: &[u8]) -> bool {
+        let here = iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
+        let there = iovec { iov_base: at.get() as *mut c_void, iov_len: from.len() };
+        // SAFETY: reads the caller's bytes; the other process's addresses are the kernel's to check.
+        let count = unsafe { libc::process_vm_writev(self.pid, &here, 1, &there, 1, 0) };
+        count == from.len() as isize
+    }
+
+    /// An aligned word of the process's memory, whatever the permissions.
+    pub fn peek(&self, at: VirtAddr) -> io::Result<[u8; 8]> {
+        let mut word = [0; 8];
+        // SAFETY: the system call itself, unlike its wrapper in the C library, stores the word where the last argument
+        // points to: eight bytes that are ours.
+        let result =
+            unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, self.pid, at.get(), word.as_mut_ptr()) };
+        check(result).map(|_| word)
+    }
+
+    /// Sets an aligned word of the process's memory, whatever the permissions.
+    pub fn poke(&self, at: VirtAddr, word: [u8; 8]) -> io::Result<()> {
+        self.request(libc::PTRACE_POKEDATA as c_long, at.get() as usize, u64::from_le_bytes(word) as usize)
+    }
+
     fn signal_info(&self) -> io::Result<SignalInfo> {
         // SAFETY: the struct is plain bytes, for which zero is a value.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

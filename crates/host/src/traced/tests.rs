@@ -69,6 +69,21 @@ fn a_store_is_done_and_a_fault_is_told() {
 }
 
 #[test]
+fn bytes_are_copied_whatever_the_permissions() {
+    let mut traced = about_to_run(&[0x90]);
+    for (round, perms) in [Perms::READ_WRITE, Perms::READ, Perms::NONE].into_iter().enumerate() {
+        let bytes: [u8; 21] = std::array::from_fn(|index| (index * 3 + round) as u8);
+        traced.protect(page(DATA), perms).unwrap();
+        traced.write(DATA + 0x13, &bytes).unwrap();
+        let mut read = [0xff; 23];
+        traced.read(DATA + 0x12, &mut read).unwrap();
+        assert_eq!((read[0], &read[1..22], read[22]), (0, &bytes[..], 0), "{perms:?}");
+    }
+    assert!(traced.read(DATA + PAGE_BYTES - 4, &mut [0; 8]).is_err());
+    assert!(traced.write(DATA + PAGE_BYTES - 4, &[0; 8]).is_err());
+}
+
+#[test]
 fn permissions_are_the_hosts() {
     // mov byte ptr [rax], 0x5a; int3
     let mut traced = about_to_run(&[0xc6, 0x00, 0x5a, 0xcc]);

@@ -35,9 +35,7 @@ pub fn run(options: &Options) -> io::Result<ExitCode> {
     let memory = Memory::new((RAM_BYTES / PAGE_BYTES) as u32)?;
     let (send, received) = channel();
     let thread = host::guest_thread::spawn("guest".to_string(), move || {
-        // What the program closes is closed in a table of its own.
-        let own = host::guest_thread::own_files().map_err(CannotFollow::Host);
-        let result = own.and_then(|()| follow(&program, &memory, config, kernel));
+        let result = follow(&program, &memory, config, kernel);
         // The receiver waits for exactly this message.
         let _ = send.send(result);
     })?;

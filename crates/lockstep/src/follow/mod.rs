@@ -20,6 +20,7 @@ use crate::{flags, registers};
 use addr::{Gpr, Registers, VirtAddr};
 use engine::{Budget, Cpu, Engine, EngineConfig, Exit};
 use host::call::Interrupt;
+use host::guest_thread;
 use host::traced::Stop;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
 use kernel::{Kernel, KernelConfig, LoadError, Outcome, Status, Tid};
@@ -82,11 +83,14 @@ pub fn follow(
     kernel: KernelConfig,
 ) -> Result<Verdict, CannotFollow> {
     let mut kernel = Kernel::new(memory, kernel)?;
+    // What the program closes is closed in a table of its own, after the kernel has opened what it keeps.
+    guest_thread::own_files()?;
+    guest_thread::close_private_files()?;
     let engine = Arc::new(Engine::new(Arc::clone(memory), config)?);
     let loaded = kernel.exec_first(&program.path, &program.arguments, &program.environment);
     let (tid, registers) = loaded.map_err(CannotFollow::Program)?;
-    // Never dropped: a program that ends has closed all descriptors of its table, and those of the kernel and of the
-    // mirror are in the same one. The traced process dies with its tracing thread.
+    // Never dropped: the descriptors of the kernel are not in the program's table, where the same numbers may be
+    // others' or nobody's. The traced process dies with its tracing thread.
     let mut follower = ManuallyDrop::new(Follower {
         cpu: Cpu::new(&engine),
         mirror: Mirror::new(memory)?,
