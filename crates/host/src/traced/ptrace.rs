@@ -123,19 +123,9 @@ impl Process {
         count == from.len() as isize
     }
 
-    /// An aligned word of the process's memory, whatever the permissions.
-    pub fn peek(&self, at: VirtAddr) -> io::Result<[u8; 8]> {
-        let mut word = [0; 8];
-        // SAFETY: the system call itself, unlike its wrapper in the C library, stores the word where the last argument
-        // points to: eight bytes that are ours.
-        let result =
-            unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, self.pid, at.get(), word.as_mut_ptr()) };
-        check(result).map(|_| word)
-    }
-
-    /// Sets an aligned word of the process's memory, whatever the permissions.
-    pub fn poke(&self, at: VirtAddr, word: [u8; 8]) -> io::Result<()> {
-        self.request(libc::PTRACE_POKEDATA as c_long, at.get() as usize, u64::from_le_bytes(word) as usize)
+    /// The process's memory as a file, whose bytes can be read and written whatever the permissions.
+    pub fn memory(&self) -> io::Result<File> {
+        File::options().read(true).write(true).open(format!("/proc/{}/mem", self.pid))
     }
 
     fn signal_info(&self) -> io::Result<SignalInfo> {
