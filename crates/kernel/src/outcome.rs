@@ -43,6 +43,13 @@ impl HostCall {
     pub fn ends_process(&self) -> bool {
         matches!(self.then, Then::Closed)
     }
+
+    /// Whether no other task may run until the kernel has the answer: the call changes a file that is in the page cache.
+    /// What another stored to a page of it, or wrote back, between the host's change and the cache's would be lost, or
+    /// the change itself. Such a call waits for nothing but the disk; only `splice` may wait for a pipe.
+    pub fn keeps_others_out(&self) -> bool {
+        matches!(self.then, Then::Wrote { .. }) && self.call.nr != libc::SYS_splice as u64
+    }
 }
 
 /// What a finished host call means for the guest.

@@ -114,9 +114,14 @@ impl GuestThread {
         if call.ends_process() {
             sleeper.clear();
         }
-        let mark = shared.token.enter_host(tid.get());
-        let result = call.call.perform(sleeper.interrupt());
-        shared.token.take_back(mark);
+        let result = if call.keeps_others_out() {
+            call.call.perform(sleeper.interrupt())
+        } else {
+            let mark = shared.token.enter_host(tid.get());
+            let result = call.call.perform(sleeper.interrupt());
+            shared.token.take_back(mark);
+            result
+        };
         let registers = &mut sleeper.registers();
         shared.with_kernel(|kernel| kernel.finish(*tid, registers, call, result))
     }

@@ -93,6 +93,9 @@ impl Kernel {
                 self.sync_source(descriptor(0));
                 descriptor(2)
             }
+            libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range => {
+                return Ok(descriptor(0).map(|file| (file, Effect::Reads)));
+            }
             libc::SYS_truncate | libc::SYS_creat => self.file_at(args, libc::AT_FDCWD, 0)?,
             libc::SYS_open if args.int(1) & libc::O_TRUNC != 0 => self.file_at(args, libc::AT_FDCWD, 0)?,
             libc::SYS_openat if args.int(2) & libc::O_TRUNC != 0 => self.file_at(args, args.int(0), 1)?,
@@ -119,12 +122,23 @@ impl Kernel {
         let start = match (call.nr as i64, call.args[3]) {
             (libc::SYS_write, _) => host::files::position(descriptor as i32).and_then(|at| at.checked_sub(bytes)),
             (libc::SYS_pwrite64, Arg::Value(offset)) => Some(offset),
+            // Others have run meanwhile, and what they stored elsewhere in the file is not to be read over.
+            (libc::SYS_splice, at) => spliced_to(call, at).and_then(|end| end.checked_sub(bytes)),
             _ => None,
         };
         match start {
             Some(start) => self.mm.file_written(file, start, bytes),
             None => self.mm.file_changed(file),
         }
+    }
+}
+
+/// Where a splice into a file ended.
+fn spliced_to(call: &Call, offset: Arg) -> Option<u64> {
+    match (offset, call.args[2]) {
+        (Arg::Buffer(buffer), _) => Some(super::word_of(&call.buffers[buffer], 0)),
+        (_, Arg::Value(descriptor)) => host::files::position(descriptor as i32),
+        _ => None,
     }
 }
 
