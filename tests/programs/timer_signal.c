@@ -1,4 +1,4 @@
-/* Preloaded into a program: a signal every 200 us, in every process. A POSIX timer is used, because it ends at an exec
+/* Preloaded into a program: a signal every TIMER_SIGNAL_PERIOD_US us, in every process. A POSIX timer is used, because it ends at an exec
  * together with the signals that it has queued, and SIGURG, because it does nothing where there is no handler (yet).
  * TIMER_SIGNAL_RESTART says whether interrupted system calls go on. */
 #define _GNU_SOURCE
@@ -9,9 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PERIOD_NS = 200 * 1000 };
-
 static volatile sig_atomic_t arrived;
+static long period_ns;
 
 static void arrive(int signal) {
     (void)signal;
@@ -20,7 +19,7 @@ static void arrive(int signal) {
 
 static void start_timer(void) {
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGURG};
-    struct itimerspec period = {.it_interval.tv_nsec = PERIOD_NS, .it_value.tv_nsec = PERIOD_NS};
+    struct itimerspec period = {.it_interval.tv_nsec = period_ns, .it_value.tv_nsec = period_ns};
     timer_t timer;
     if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &period, NULL) != 0) {
         static const char sentence[] = "timer_signal: no timer\n";
@@ -30,9 +29,10 @@ static void start_timer(void) {
 }
 
 __attribute__((constructor)) static void start(void) {
-    const char *restart = getenv("TIMER_SIGNAL_RESTART");
+    const char *restart = getenv("TIMER_SIGNAL_RESTART"), *period = getenv("TIMER_SIGNAL_PERIOD_US");
     struct sigaction action = {.sa_handler = arrive};
     action.sa_flags = restart != NULL && strcmp(restart, "off") == 0 ? 0 : SA_RESTART;
+    period_ns = (period != NULL ? atol(period) : 200) * 1000;
     sigaction(SIGURG, &action, NULL);
     start_timer();
     pthread_atfork(NULL, NULL, start_timer);

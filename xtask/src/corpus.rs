@@ -5,7 +5,7 @@ mod table;
 use crate::results;
 use crate::shell::{self, Result};
 use crate::tools;
-use corpus::{Case, Equality, Restart, Runner, Verdict};
+use corpus::{Case, Equality, Restart, Runner, Timer, Verdict};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,6 +40,8 @@ pub struct Options {
     dry_run: bool,
 }
 
+/// The time between two timer signals.
+const SIGNAL_PERIOD_US: u64 = 200;
 /// How often the seconds of a case a tortured machine may take.
 const TORTURED_PATIENCE: u64 = 5;
 
@@ -77,7 +79,10 @@ fn judge(runner: &Runner, case: Case) -> Judged {
 }
 
 fn is_fine(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Skipped(_) | Verdict::Disturbed | Verdict::Compared { equality: Equality::Equal, .. })
+    matches!(
+        verdict,
+        Verdict::Skipped(_) | Verdict::Disturbed { .. } | Verdict::Compared { equality: Equality::Equal, .. }
+    )
 }
 
 impl Options {
@@ -85,9 +90,9 @@ impl Options {
         // Of its own for each machine, so that two can be tried at once.
         let folder = shell::root().join("target/corpus").join(self.command().replace(' ', "-"));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-        let timer = self.signals.map(|restart| Ok::<_, String>((timer_library(&folder)?, restart))).transpose()?;
+        let timer = self.signals.map(|restart| timer(&folder, restart)).transpose()?;
         let pagewalk = shell::root().join("target/release/pagewalk");
-        let is_tortured = self.chaos.is_some() || self.verify_code;
+        let is_tortured = self.chaos.is_some() || self.verify_code || self.signals.is_some();
         let patience = if is_tortured { TORTURED_PATIENCE } else { 1 };
         Ok(Runner { pagewalk, options: self.machine(), folder, patience, timer })
     }
@@ -126,6 +131,10 @@ fn restart_word(restart: Restart) -> &'static str {
         Restart::On => "restart",
         Restart::Off => "no-restart",
     }
+}
+
+fn timer(folder: &Path, restart: Restart) -> Result<Timer> {
+    Ok(Timer { library: timer_library(folder)?, restart, period_us: SIGNAL_PERIOD_US })
 }
 
 fn timer_library(folder: &Path) -> Result<PathBuf> {

@@ -1,6 +1,6 @@
 //! The quick part of the corpus: real programs do under pagewalk what they do natively.
 
-use corpus::{Equality, Restart, Runner, Verdict};
+use corpus::{Equality, Restart, Runner, Timer, Verdict};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +17,7 @@ fn all_equal(beginning: &str, runner: &Runner) {
     for case in &quick {
         match runner.judge(case) {
             Verdict::Compared { equality: Equality::Equal, .. } => {}
-            Verdict::Disturbed => eprintln!("{} is left out: the signal disturbs the native run too", case.name),
+            Verdict::Disturbed { .. } => eprintln!("{} is left out: the signal disturbs the native run too", case.name),
             Verdict::Skipped(program) => eprintln!("{} is skipped: {program} is not installed", case.name),
             verdict => panic!("{}: {verdict:#?}", case.name),
         }
@@ -88,7 +88,8 @@ fn with_verified_code() {
 fn under_a_timer_signal() {
     for (case, restart) in [("shell/here-documents", Restart::On), ("python/threads", Restart::Off)] {
         in_new_folder(case, |runner| {
-            runner.timer = Some((timer_library(&runner.folder), restart));
+            let library = timer_library(&runner.folder);
+            runner.timer = Some(Timer { library, restart, period_us: 200 });
         });
     }
 }

@@ -47,6 +47,7 @@ head -c 50000 t.tar | tar tf - >/dev/null; echo "cut $?"; mkdir s; truncate -s 5
 #% quick
 seq 1 200000 >in; gzip -nk in; gzip -l in.gz; zcat in.gz | cmp - in && echo same; gzip -t in.gz && echo tested; for l in 1 9; do gzip -n -$l <in | wc -c; done; zgrep -c 99999 in.gz; printf garbage | gzip -d; echo "bad $?"; head -c 1000 in.gz | gzip -dc | tail -1; gunzip -f in.gz; zdiff in in && echo zdiff; gzexe /dev/null 2>/dev/null; echo $?
 #% case: xz
+#% timeout: 120
 #% needs: xz
 seq 1 200000 >in; xz -k -T2 in; xz -dc in.xz | cmp - in && echo same; xz --robot -l in.xz | cut -f 1-3; for l in 0 6; do xz -$l <in | wc -c; done; xz -t in.xz && echo tested; printf garbage | xz -d; echo "bad $?"; lzma <in | unlzma | cksum; xz --format=raw --lzma2=preset=3 <in | wc -c
 #% case: zstd

@@ -72,6 +72,11 @@ fn parse(group: &str, text: &str) -> Result<Vec<Case>, String> {
 }
 
 impl Case {
+    #[cfg(test)]
+    pub(crate) fn of_script(name: &str, script: &str) -> Self {
+        Self { script: script.to_string(), ..Self::new(name.to_string()) }
+    }
+
     fn new(name: String) -> Self {
         Self {
             name,

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::files;
-use crate::trial::{Runner, Side, Trial, search_path};
+use crate::trial::{Runner, Side, Timer, Trial, search_path};
 use std::env;
 use std::io::{self, Write};
 use std::iter;
@@ -22,7 +22,10 @@ pub enum Verdict {
         guest: Duration,
     },
     /// The timer signal changes what the native run does: these programs cannot be compared under it.
-    Disturbed,
+    Disturbed {
+        /// The time between two signals that did it.
+        period_us: u64,
+    },
     /// This program is not installed.
     Skipped(String),
     /// The case itself cannot be run here.
@@ -48,21 +51,50 @@ impl Runner {
         if let Some(missing) = case.modules.iter().find(|module| !is_module(module)) {
             return Verdict::Skipped(format!("python3's module {missing}"));
         }
-        let compared = || {
-            let native = self.trial(case, Side::Native)?;
-            if self.timer.is_some() {
-                let calm = Runner { timer: None, ..self.clone() }.trial(case, Side::Native)?;
-                if compare(case, &calm, &native)? != Equality::Equal {
-                    return Ok(Verdict::Disturbed);
-                }
-            }
-            let guest = self.trial(case, Side::Guest)?;
-            let equality = compare(case, &native, &guest)?;
-            Ok(Verdict::Compared { equality, native: native.time, guest: guest.time })
+        let compared = || match &self.timer {
+            None => self.compared(case, &self.trial(case, Side::Native)?),
+            Some(timer) => self.compared_with_signals(case, timer),
         };
         compared().unwrap_or_else(|error: io::Error| Verdict::Broken(error.to_string()))
     }
+
+    fn compared(&self, case: &Case, native: &Trial) -> io::Result<Verdict> {
+        let guest = self.trial(case, Side::Guest)?;
+        let equality = compare(case, native, &guest)?;
+        Ok(Verdict::Compared { equality, native: native.time, guest: guest.time })
+    }
+
+    /// Programs that no signal interrupts natively may wait longer under pagewalk, and be interrupted there: what differs is
+    /// no fault of pagewalk's if as many signals for the same work make a difference natively too.
+    fn compared_with_signals(&self, case: &Case, timer: &Timer) -> io::Result<Verdict> {
+        let calm = Self { timer: None, ..self.clone() }.trial(case, Side::Native)?;
+        let native_with = |period_us| {
+            let timer = Some(Timer { period_us, ..timer.clone() });
+            Self { timer, ..self.clone() }.trial(case, Side::Native)
+        };
+        let native = native_with(timer.period_us)?;
+        if compare(case, &calm, &native)? != Equality::Equal {
+            return Ok(Verdict::Disturbed { period_us: timer.period_us });
+        }
+        let verdict = self.compared(case, &native)?;
+        let Verdict::Compared { equality: Equality::Different(_), native, guest } = &verdict else {
+            return Ok(verdict);
+        };
+        let slowness = (guest.as_secs_f64() / native.as_secs_f64()).clamp(1.0, MOST_SLOWNESS);
+        let period_us = (timer.period_us as f64 / slowness) as u64;
+        for _ in 0..TRIES {
+            if compare(case, &calm, &native_with(period_us)?)? != Equality::Equal {
+                return Ok(Verdict::Disturbed { period_us });
+            }
+        }
+        Ok(verdict)
+    }
 }
+
+/// How often a case that differs under pagewalk is tried natively with more signals.
+const TRIES: usize = 5;
+/// How many times as many signals at most: a handler takes its time natively too.
+const MOST_SLOWNESS: f64 = 10.0;
 
 fn compare(case: &Case, native: &Trial, guest: &Trial) -> io::Result<Equality> {
     let mut differences = Vec::new();
@@ -138,6 +170,10 @@ fn is_module(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Restart;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn filters_are_applied_in_order_and_to_both() {
@@ -150,6 +186,27 @@ mod tests {
     fn a_module_is_found_or_not() {
         assert!(is_installed("python3") == is_module("os.path"));
         assert!(!is_module("no_such_module.at_all"));
+    }
+
+    /// A pagewalk that takes long and says something else.
+    fn slow_and_wrong(folder: &Path) -> Runner {
+        let pagewalk = folder.join("pagewalk");
+        fs::write(&pagewalk, "#!/bin/sh\nsleep 0.3\necho wrong\n").unwrap();
+        fs::set_permissions(&pagewalk, fs::Permissions::from_mode(0o755)).unwrap();
+        let timer = Timer { library: PathBuf::new(), restart: Restart::On, period_us: 200 };
+        Runner { pagewalk, options: Vec::new(), folder: folder.to_path_buf(), patience: 1, timer: Some(timer) }
+    }
+
+    #[test]
+    fn who_is_slower_may_be_disturbed_by_as_many_signals() {
+        let folder = tempfile::tempdir().unwrap();
+        let judged = |script: &str| slow_and_wrong(folder.path()).judge(&Case::of_script("case", script));
+        let steady = judged("echo right\n");
+        assert!(matches!(steady, Verdict::Compared { equality: Equality::Different(_), .. }), "{steady:?}");
+        let disturbed = judged("echo ${TIMER_SIGNAL_PERIOD_US:+interrupted}\n");
+        assert!(matches!(disturbed, Verdict::Disturbed { period_us: 200 }), "{disturbed:?}");
+        let disturbed = judged("[ ${TIMER_SIGNAL_PERIOD_US:-200} = 200 ] || echo interrupted\n");
+        assert!(matches!(disturbed, Verdict::Disturbed { period_us: 20..200 }), "{disturbed:?}");
     }
 
     #[test]

@@ -13,4 +13,4 @@ mod trial;
 
 pub use case::{Case, all};
 pub use compare::{Equality, Verdict};
-pub use trial::{Restart, Runner, search_path};
+pub use trial::{Restart, Runner, Timer, search_path};

@@ -22,8 +22,19 @@ pub struct Runner {
     pub folder: PathBuf,
     /// How often the seconds of a case pagewalk may take: a tortured machine is slow.
     pub patience: u64,
-    /// A library that sets a timer signal in every process, and whether its handler asks for restarts.
-    pub timer: Option<(PathBuf, Restart)>,
+    /// A timer signal in every process.
+    pub timer: Option<Timer>,
+}
+
+/// A signal that comes again and again.
+#[derive(Clone, Debug)]
+pub struct Timer {
+    /// The library that sets it, preloaded into every program: `tests/programs/timer_signal.c`.
+    pub library: PathBuf,
+    /// Whether its handler asks for restarts.
+    pub restart: Restart,
+    /// The time between two.
+    pub period_us: u64,
 }
 
 /// What an interrupted system call does after the timer's signal.
@@ -109,11 +120,12 @@ impl Runner {
         if side == Side::Guest {
             command.arg(&self.pagewalk).args(["run", "--quiet"]).args(&self.options);
         }
-        if let Some((library, restart)) = &self.timer {
+        if let Some(Timer { library, restart, period_us }) = &self.timer {
             let mut preload = OsString::from("LD_PRELOAD=");
             preload.push(library);
             let restart = if *restart == Restart::On { "on" } else { "off" };
             command.arg("env").arg(preload).arg(format!("TIMER_SIGNAL_RESTART={restart}"));
+            command.arg(format!("TIMER_SIGNAL_PERIOD_US={period_us}"));
         }
         command.arg(&case.shell).arg(script);
         command

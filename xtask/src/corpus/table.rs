@@ -1,6 +1,6 @@
 //! What `cargo xtask corpus` prints and keeps.
 
-use super::{Judged, is_fine};
+use super::{Judged, SIGNAL_PERIOD_US, is_fine};
 use crate::results;
 use corpus::{Equality, Verdict};
 use std::fmt::Write;
@@ -12,7 +12,7 @@ pub fn line(verdict: &Verdict) -> String {
         Verdict::Compared { native, guest, .. } => {
             format!("{}, native {:.2} s, pagewalk {:.2} s", word(verdict), native.as_secs_f64(), guest.as_secs_f64())
         }
-        Verdict::Disturbed => "the signal disturbs the native run too".to_string(),
+        Verdict::Disturbed { period_us } => format!("the signal, every {period_us} us, disturbs the native run too"),
         Verdict::Skipped(program) => format!("skipped: {program} is not installed"),
         Verdict::Broken(error) => format!("cannot be run: {error}"),
     }
@@ -23,15 +23,29 @@ pub fn summary(judged: &[Judged]) -> String {
     let count = |is: fn(&Verdict) -> bool| judged.iter().filter(|(_, verdict)| is(verdict)).count();
     let compared = count(|verdict| matches!(verdict, Verdict::Compared { .. }));
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
-    let disturbed = count(|verdict| matches!(verdict, Verdict::Disturbed));
+    let disturbed: Vec<_> = judged.iter().filter_map(disturbed_by).collect();
+    let quicker: Vec<_> =
+        disturbed.iter().filter(|(_, period)| *period < SIGNAL_PERIOD_US).map(|(name, _)| *name).collect();
     let wrong = judged.iter().filter(|(_, verdict)| !is_fine(verdict));
     let wrong: Vec<&str> = wrong.map(|(case, _)| case.name.as_str()).collect();
     let names = if wrong.is_empty() { String::new() } else { format!(", not equal: {}", wrong.join(", ")) };
-    let disturbed = match disturbed {
+    let quicker = match quicker.is_empty() {
+        true => String::new(),
+        false => format!(" ({} once it comes as much more often as pagewalk is slower)", quicker.join(", ")),
+    };
+    let disturbed = match disturbed.len() {
         0 => String::new(),
-        count => format!("; {count} that the signal disturbs natively too"),
+        count => format!("; {count} that the signal disturbs natively too{quicker}"),
     };
     format!("{} of {compared} cases equal{names}{disturbed}; {skipped} skipped.", compared - wrong.len())
+}
+
+/// The time between the signals that a case cannot bear natively, if it cannot.
+fn disturbed_by((case, verdict): &Judged) -> Option<(&str, u64)> {
+    match verdict {
+        Verdict::Disturbed { period_us } => Some((&case.name, *period_us)),
+        _ => None,
+    }
 }
 
 /// A row for each case.
@@ -65,7 +79,9 @@ fn cells(verdict: &Verdict) -> String {
             let ratio = guest.as_secs_f64() / native.as_secs_f64();
             format!("{} | {} | {} | {ratio:.1}", word(verdict), seconds(*native), seconds(*guest))
         }
-        Verdict::Disturbed | Verdict::Skipped(_) | Verdict::Broken(_) => format!("{} | - | - | -", line(verdict)),
+        Verdict::Disturbed { .. } | Verdict::Skipped(_) | Verdict::Broken(_) => {
+            format!("{} | - | - | -", line(verdict))
+        }
     }
 }
 
