@@ -24,65 +24,42 @@ pub struct Row {
 /// The system's malloc, as rows call it.
 pub const SYSTEM: &str = "system";
 
-/// An allocator that looks at more blocks than this for each operation spends its time searching: the replay that measured
-/// its heap has timed its calls too, and repeats would tell nothing new.
-const SLOW_SEARCH: u64 = 50;
-
-/// All rows. What is counted is counted on all cores at once; what is timed is timed alone.
+/// All rows. What is timed is timed alone, and before there are threads; what is counted is counted on all cores at once.
 pub fn rows(options: &Options, traces: &[Trace]) -> Vec<Row> {
     let specs = options.specs();
+    let races: Vec<_> =
+        traces.iter().map(|trace| race(&specs, trace, options.limit(), usize::from(options.repeats))).collect();
     let pairs: Vec<(&Trace, &Spec)> =
         traces.iter().flat_map(|trace| specs.iter().map(move |spec| (trace, spec))).collect();
     let mut measured = measure_all(options, &pairs).into_iter();
     let mut rows = Vec::new();
-    for trace in traces {
-        let measured: Vec<_> = specs.iter().zip(measured.by_ref()).collect();
-        rows.extend(rows_of(options, trace, measured));
-    }
-    rows
-}
-
-/// The rows of one trace: the system's malloc first.
-fn rows_of(options: &Options, trace: &Trace, measured: Vec<(&Spec, Result<Measured, String>)>) -> Vec<Row> {
-    let is_timed = |measured: &Result<Measured, String>| measured.as_ref().is_ok_and(|m| !is_slow(m, trace));
-    let timed: Vec<_> = measured.iter().filter(|(_, measured)| is_timed(measured)).collect();
-    let specs: Vec<Spec> = timed.iter().map(|(spec, _)| **spec).collect();
-    let largest = timed.iter().filter_map(|(_, measured)| measured.as_ref().ok()).map(|m| m.heap_bytes).max();
-    let limit = (largest.unwrap_or(0) + (1 << 16)).min(options.limit());
-    let (system, speeds) = race(&specs, trace, limit, usize::from(options.repeats));
-    let system = system.ops_per_second();
-    let mut speeds = speeds.into_iter();
-    let row = |allocator: String, speed: Result<f64, String>, measured: Option<Measured>| {
-        let ops_per_second = speed.as_ref().copied().unwrap_or(0.0);
-        Row {
-            allocator,
-            trace: trace.name.clone(),
-            weight: trace.weight,
-            ops: trace.ops.len(),
-            ops_per_second,
-            relative: ops_per_second / system,
-            failed: speed.err(),
-            measured,
+    for (trace, (system, speeds)) in traces.iter().zip(races) {
+        let system = system.ops_per_second();
+        rows.push(row(trace, SYSTEM.into(), system, Ok(system), None));
+        for ((spec, speed), measured) in specs.iter().zip(speeds).zip(measured.by_ref()) {
+            let speed = match (&measured, speed) {
+                (Err(failed), _) => Err(failed.clone()),
+                (Ok(_), Some(speed)) => Ok(speed.ops_per_second()),
+                (Ok(measured), None) => Ok(trace.ops.len() as f64 / measured.in_calls.as_secs_f64()),
+            };
+            rows.push(row(trace, spec.to_string(), system, speed, measured.ok()));
         }
-    };
-    let mut rows = vec![row(SYSTEM.into(), Ok(system), None)];
-    for (spec, measured) in measured {
-        let speed = match &measured {
-            Err(failed) => Err(failed.clone()),
-            Ok(measured) if is_slow(measured, trace) => Ok(trace.ops.len() as f64 / measured.in_calls.as_secs_f64()),
-            Ok(_) => {
-                let speed = speeds.next().expect("each spec that is not slow was timed");
-                speed.map(|speed| speed.ops_per_second()).map_err(|refusal| refusal.to_string())
-            }
-        };
-        rows.push(row(spec.to_string(), speed, measured.ok()));
     }
     rows
 }
 
-/// Whether the replay that counted has timed it too.
-fn is_slow(measured: &Measured, trace: &Trace) -> bool {
-    measured.counters.searched > SLOW_SEARCH * trace.ops.len() as u64
+fn row(trace: &Trace, allocator: String, system: f64, speed: Result<f64, String>, measured: Option<Measured>) -> Row {
+    let ops_per_second = speed.as_ref().copied().unwrap_or(0.0);
+    Row {
+        allocator,
+        trace: trace.name.clone(),
+        weight: trace.weight,
+        ops: trace.ops.len(),
+        ops_per_second,
+        relative: ops_per_second / system,
+        failed: speed.err(),
+        measured,
+    }
 }
 
 fn measure_all(options: &Options, pairs: &[(&Trace, &Spec)]) -> Vec<Result<Measured, String>> {
