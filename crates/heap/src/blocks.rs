@@ -5,7 +5,7 @@ use crate::tags::{Free, Tag, Tags};
 use crate::*;
 
 /// Blocks of this many bytes and more are cut from the high end with `side=by-size`.
-const LARGE_BYTES: u64 = 256;
+const HIGH_SIDE_BYTES: u64 = 256;
 
 /// A heap of tagged blocks, its parameters, and what was done to it.
 pub(crate) struct Blocks<A, const WORD: u64> {
@@ -50,7 +50,7 @@ impl<A: Arena, const WORD: u64> Blocks<A, WORD> {
             return (free.at, None);
         }
         self.counters.splits += 1;
-        if self.settings.side == Side::BySize && need >= LARGE_BYTES {
+        if self.settings.side == Side::BySize && need >= HIGH_SIDE_BYTES {
             let (rest, at) = (Free { at: free.at, bytes: rest }, free.at + rest);
             self.tags.set_free(rest, before_allocated);
             self.tags.set_allocated(at, need, false);
