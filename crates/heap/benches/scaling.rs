@@ -70,14 +70,17 @@ fn measure(spec: &str, blocks: usize) -> Point {
     let before = work(heap.as_ref());
     let ns = median_ns(|| replace(heap.as_mut(), &mut live, &mut rng, OPS / 2, |_| ()));
     let steps = (work(heap.as_ref()) - before) as f64 / (PARTS * OPS) as f64;
-    // At the end all is given back, and then one block is cut from what that became.
+    // At the end all is given back. Then a small block is cut from what that became, and a large one, for which deferred
+    // coalescing does at once what it put off.
     most.before = work(heap.as_ref());
     for at in live {
         heap.free(at).expect("it is live");
         most.see(heap.as_ref());
     }
-    heap.malloc(8).expect("room");
-    most.see(heap.as_ref());
+    for bytes in [8, 1 << 16] {
+        heap.malloc(bytes).expect("room");
+        most.see(heap.as_ref());
+    }
     Point { ns, steps, most: most.steps as f64 }
 }
 
