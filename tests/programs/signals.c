@@ -225,6 +225,29 @@ static void ends(void) {
     }
 }
 
+// A thread is named by its process and its own number, and only of oneself is said what the kernel says.
+static void queued(void) {
+    siginfo_t info = {.si_code = SI_QUEUE};
+    pid_t us = getpid(), child = fork();
+    if (child == 0) {
+        signal(SIGUSR2, SIG_IGN);
+        say("another's thread", syscall(SYS_rt_tgsigqueueinfo, getpid(), us, SIGTERM, &info));
+        say("another's number", syscall(SYS_rt_tgsigqueueinfo, us, getpid(), SIGTERM, &info));
+        say("no process", syscall(SYS_rt_tgsigqueueinfo, 0, us, SIGTERM, &info));
+        say("no thread", syscall(SYS_rt_tgsigqueueinfo, us, -3, SIGTERM, &info));
+        say("no signal", syscall(SYS_rt_tgsigqueueinfo, us, us, 65, &info));
+        say("no signal, nobody", syscall(SYS_rt_sigqueueinfo, 99999999, 65, &info));
+        say("to see whether it is there", syscall(SYS_rt_tgsigqueueinfo, us, us, 0, &info));
+        say("nowhere", syscall(SYS_rt_tgsigqueueinfo, 0, 0, 65, NULL));
+        info.si_code = SI_USER;
+        say("as the kernel", syscall(SYS_rt_tgsigqueueinfo, us, us, SIGTERM, &info));
+        say("as the kernel, to nobody", syscall(SYS_rt_sigqueueinfo, 99999999, SIGTERM, &info));
+        say("as the kernel, to oneself", syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), SIGUSR2, &info));
+        _exit(0);
+    }
+    say("all is said", waitpid(child, NULL, 0) == child);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IONBF, 0);
     repaired();
@@ -232,6 +255,7 @@ int main(void) {
     nesting();
     alternate();
     descriptors();
+    queued();
     ends();
     return 0;
 }

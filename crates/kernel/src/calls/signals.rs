@@ -183,27 +183,33 @@ impl Kernel {
         let bytes = self.bytes_in(space, info_at, 32)?;
         let int = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         let value = u64::from_le_bytes(bytes[24..32].try_into().expect("eight bytes"));
-        if !(0..=MAX).contains(&signal) {
+        if tid.is_some_and(|tid| tid as i32 <= 0 || pid as i32 <= 0) {
             return Err(Errno::EINVAL);
-        }
-        if !self.processes.contains_key(&Pid(pid)) {
-            return Err(Errno::ESRCH);
         }
         // What only the kernel may say is not said of others.
         let code = int(8) as i32;
-        if (code >= 0 || code == SI_TKILL) && Pid(pid) != self.pid_of(args.tid) {
+        if (code >= 0 || code == SI_TKILL) && Tid(tid.unwrap_or(pid)) != args.tid {
             return Err(Errno::EPERM);
+        }
+        let is_there = match tid {
+            None => self.processes.contains_key(&Pid(pid)),
+            Some(tid) => self.tasks.get(&Tid(tid)).is_some_and(|task| task.pid == Pid(pid)),
+        };
+        if !is_there {
+            return Err(Errno::ESRCH);
+        }
+        if !(0..=MAX).contains(&signal) {
+            return Err(Errno::EINVAL);
         }
         let limit = self.soft_limit(args.tid, libc::RLIMIT_SIGPENDING as usize);
         if signal != 0 && self.queued_signals() >= limit {
             return Err(Errno::EAGAIN);
         }
-        let info = SigInfo { signal, code: int(8) as i32, cause: Cause::Sent { pid: int(16), uid: int(20), value } };
+        let info = SigInfo { signal, code, cause: Cause::Sent { pid: int(16), uid: int(20), value } };
         match tid {
             _ if signal == 0 => {}
             None => self.send_to_process(Pid(pid), info),
-            Some(tid) if self.tasks.contains_key(&Tid(tid)) => self.send_to_task(Tid(tid), info),
-            Some(_) => return Err(Errno::ESRCH),
+            Some(tid) => self.send_to_task(Tid(tid), info),
         }
         Ok(0)
     }
