@@ -149,6 +149,11 @@ fn the_machine_is_the_simulated_one() {
             assert_eq!(guest_text(&options, &["cat", file]), text, "{file}");
         }
     }
+    let blocks =
+        "cd /sys/devices/system; ls memory | grep -c '^memory[0-9]'; cat memory/memory0/state; cat /proc/iomem";
+    let output = guest(&options, &["sh", "-c", blocks]);
+    assert_eq!(stdout(&output), "0\n", "memory comes in no blocks");
+    assert_eq!(stderr(&output).matches("No such file").count(), 2, "{}", stderr(&output));
     assert_eq!(guest_text(&options, &["nproc"]), "3\n");
     assert_eq!(guest_text(&options, &["getconf", "_PHYS_PAGES"]), "262144\n");
     assert_eq!(guest_text(&options, &["getconf", "_NPROCESSORS_ONLN"]), "3\n");

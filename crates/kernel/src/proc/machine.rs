@@ -64,6 +64,7 @@ pub(super) fn is_absent(path: &str) -> bool {
         "pagetypeinfo",
         "slabinfo",
         "vmallocinfo",
+        "iomem",
         "timer_list",
         "sched_debug",
         "sysrq-trigger",

@@ -253,7 +253,7 @@ impl Walk {
 
 /// Whether a path can lead to names of ours: the components that their paths have.
 fn may_be_ours(path: &str) -> bool {
-    path.starts_with("/dev/") || path.split('/').any(|name| matches!(name, "proc" | "sys" | "cpu" | "node"))
+    path.starts_with("/dev/") || path.split('/').any(|name| matches!(name, "proc" | "sys" | "cpu" | "node" | "memory"))
 }
 
 fn is_ours(path: &str) -> bool {

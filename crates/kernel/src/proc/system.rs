@@ -1,5 +1,5 @@
-//! The parts of /sys that say what the machine is: its processors, its one memory node, and what control groups
-//! allow, which is all of them.
+//! The parts of /sys that say what the machine is: its processors, its one memory node, that its memory cannot be taken out
+//! block by block, and what control groups allow, which is all of it.
 
 use super::node::{Directory, Link, Node, What};
 use crate::Errno;
@@ -11,13 +11,14 @@ type Read = fn(&mut Kernel, &str) -> String;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 const NODES: &str = "/sys/devices/system/node";
+const BLOCKS: &str = "/sys/devices/system/memory";
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// What a path below /sys is, if the host's answer would describe the host.
 pub(super) fn file_of_sys(path: &str) -> Option<What> {
     match path {
         CPUS => return Some(What::Directory(Directory::Cpus)),
-        NODES => return Some(What::Directory(Directory::Nodes)),
+        NODES | BLOCKS => return Some(What::Directory(Directory::Nodes)),
         _ => {}
     }
     let (_, name) = path.strip_prefix(CGROUPS)?.rsplit_once('/')?;
@@ -81,7 +82,7 @@ impl Kernel {
     /// The names in the two directories and below.
     pub(super) fn sys_names(&self, directory: &Node) -> Vec<(String, u8)> {
         let mut names = self.shown_names(directory);
-        names.retain(|(name, _)| !(is_numbered(name, "cpu") || directory.path == NODES && is_numbered(name, "node")));
+        names.retain(|(name, _)| !["cpu", "node", "memory"].iter().any(|kind| is_numbered(name, kind)));
         let is_node = directory.path == NODES;
         if directory.path == CPUS || directory.path == format!("{NODES}/node0") {
             let kind = if directory.path == CPUS { libc::DT_DIR } else { libc::DT_LNK };
@@ -92,11 +93,16 @@ impl Kernel {
         names
     }
 
-    /// Whether a path names a processor or a node that the machine does not have.
+    /// Whether a path names a processor, a node or a block of memory that the machine does not have.
     fn is_beyond(&self, path: &str) -> bool {
         let node = path.strip_prefix(NODES).and_then(|rest| rest.strip_prefix("/node"));
         let node = node.and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
-        processor_of(path).is_some_and(|(number, _)| number >= self.config.cpus)
+        let is_block = path
+            .strip_prefix(BLOCKS)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|name| is_numbered(name, "memory"));
+        is_block
+            || processor_of(path).is_some_and(|(number, _)| number >= self.config.cpus)
             || node.is_some_and(|number| number > 0)
     }
 
