@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn heap(arguments: &[&str], directory: &Path) -> Output {
+fn pagewalk_heap(arguments: &[&str], directory: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pagewalk"))
         .arg("heap")
         .args(arguments)
@@ -34,8 +34,9 @@ fn the_documents_draw_what_the_tool_draws() {
         let (trace, strips) = example(document);
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("example.rep"), trace).expect("written");
-        let drawn =
-            |op: &str| text(&heap(&["example.rep", "-a", "implicit:chunk=16", "--at", op], directory.path()).stdout);
+        let drawn = |op: &str| {
+            text(&pagewalk_heap(&["example.rep", "-a", "implicit:chunk=16", "--at", op], directory.path()).stdout)
+        };
         assert!(document.contains(drawn("4").trim_end()), "the first picture is whole");
         assert_eq!(strips.iter().map(|(op, ..)| *op).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
         for (op, what, strip) in strips {
@@ -46,10 +47,21 @@ fn the_documents_draw_what_the_tool_draws() {
 }
 
 #[test]
+fn the_documents_list_every_generated_trace() {
+    for document in [include_str!("../../../docs/heap.md"), include_str!("../../../docs/heap.zh.md")] {
+        let (_, table) = document.split_once("`gen:NAME[,ops=N][,seed=N]`").expect("the section");
+        let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        let names: Vec<&str> =
+            rows.map_while(|row| row.strip_prefix("| ")).filter_map(|row| row.split(' ').next()).collect();
+        assert_eq!(names, heap::synth::NAMES);
+    }
+}
+
+#[test]
 fn the_strip_as_a_picture_has_each_block() {
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["gen:larson,ops=300", "-a", "buddy", "--at", "100", "--svg", "strip.svg"];
-    assert_eq!(text(&heap(&arguments, directory.path()).stdout), "");
+    assert_eq!(text(&pagewalk_heap(&arguments, directory.path()).stdout), "");
     let svg = std::fs::read_to_string(directory.path().join("strip.svg")).expect("drawn");
     let title = "buddy after operation 100 of larson";
     assert!(svg.starts_with("<svg") && svg.contains(title), "{svg}");
@@ -61,7 +73,7 @@ fn one_allocator_is_not_called_the_best() {
     let directory = tempfile::tempdir().expect("a directory");
     let verdict = |allocators: &[&str]| {
         let rows = [&["gen:larson,ops=20000", "--repeats", "1"], allocators].concat();
-        text(&heap(&rows, directory.path()).stdout).lines().next().expect("a verdict").to_string()
+        text(&pagewalk_heap(&rows, directory.path()).stdout).lines().next().expect("a verdict").to_string()
     };
     assert!(verdict(&["-a", "buddy"]).starts_with("buddy: "));
     assert!(verdict(&["-a", "buddy", "-a", "bump"]).starts_with("buddy uses memory best ("));
@@ -71,13 +83,13 @@ fn one_allocator_is_not_called_the_best() {
 fn rows_carry_what_they_promise_in_csv_and_json() {
     let directory = tempfile::tempdir().expect("a directory");
     let rows = ["gen:larson,ops=2000", "-a", "implicit:fit=best,chunk=64", "--repeats", "1", "--plot", "plot.svg"];
-    let csv = text(&heap(&[&rows[..], &["--format", "csv"]].concat(), directory.path()).stdout);
+    let csv = text(&pagewalk_heap(&[&rows[..], &["--format", "csv"]].concat(), directory.path()).stdout);
     let head: Vec<&str> = csv.lines().next().expect("a head").split(',').collect();
     for field in ["allocator", "trace", "peak_payload_bytes", "heap_bytes", "utilisation", "ops_per_second"] {
         assert!(head.contains(&field), "{field} in {head:?}");
     }
     assert!(csv.contains("\"implicit:fit=best,chunk=64\""), "a name with commas is quoted");
-    let json = heap(&[&rows[..], &["--format", "json"]].concat(), directory.path()).stdout;
+    let json = pagewalk_heap(&[&rows[..], &["--format", "json"]].concat(), directory.path()).stdout;
     let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
     assert_eq!(json["rows"][1]["trace"], "larson");
     assert!(json["rows"][1]["utilisation"].as_f64().expect("a number") > 0.5);
@@ -89,7 +101,7 @@ fn rows_carry_what_they_promise_in_csv_and_json() {
 fn a_malformed_trace_has_file_line_and_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("bad.rep"), "9\n1\n1\n1\nf 0\n").expect("written");
-    let output = heap(&["bad.rep"], directory.path());
+    let output = pagewalk_heap(&["bad.rep"], directory.path());
     assert_eq!(output.status.code(), Some(125));
     assert_eq!(text(&output.stderr), "pagewalk: bad.rep: line 5: block 0 is not allocated\n");
 }

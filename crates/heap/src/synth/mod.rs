@@ -1,20 +1,6 @@
 //! Traces of our own, generated from a seed: the shapes of programs, of the malloc lab, and of the literature.
 //!
-//! | name | sizes (bytes) | lifetimes |
-//! |---|---|---|
-//! | compiler | nodes of 16 to 96, strings of 1 to 40, one table of 4 KiB in a hundred | each function's nodes die together at its end, one in ten lives to the end |
-//! | browser | 16 to 64 common, 1 KiB to 64 KiB one in fifteen | two thirds die among the next 50, the rest when their tab closes |
-//! | key-value | keys of 8 to 40, values log-uniform from 16 to 4 KiB | a key is overwritten at random (free, then malloc), some values grow by realloc |
-//! | game-loop | per frame 20 to 60 blocks of 32 to 512; a level's assets of 4 to 64 KiB | frame blocks die at the end of their frame, assets with the level |
-//! | coalescing | two blocks of 4095, then one of 8190 | the pair dies before the large one is asked for, over and over |
-//! | binary | 2,000 times 64 and 448 by turns, then 512 | all blocks of 448 die before the first of 512; rounds |
-//! | random | uniform from 1 to 32 KiB | uniform |
-//! | realloc-growth | four vectors that grow by half, strings that grow by 1 to 64, small blocks between | to the end |
-//! | realloc-lab | one block from 512 that grows by 128, blocks of 128 beside it | the small block before the last dies; 4,800 steps at most |
-//! | larson | uniform from 10 to 500 | Larson and Krishnan 1998: a random one of 1,000 blocks is replaced, over and over |
-//! | steady-state | exponential with mean 64, from 8 | Knuth, TAOCP 2.5: as many as arrive, exponential lifetimes with mean 500 operations |
-//! | queue | 24 to 280, each burst of one size | first in, first out, up to 2,000 waiting |
-//! | robson | powers of two, one to 1,024 units of 32 | Robson 1974's adversary, played against first fit |
+//! docs/heap.md has a table of their sizes and lifetimes.
 
 mod adversary;
 mod programs;
