@@ -175,6 +175,30 @@ static void clone3_forms(void) {
 
 static int blocked_pipe[2];
 
+static volatile sig_atomic_t told;
+
+static void on_end(int signal) { told = signal; }
+
+// A child's child that is our child: we wait for it, and are told with the signal that its maker's end is told with.
+static void siblings(void) {
+    int status, ends[2];
+    pid_t sibling = 0, child;
+    signal(SIGUSR2, on_end);
+    if (pipe(ends) != 0) return;
+    child = fork();
+    if (child == 0) {
+        sibling = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGUSR2, 0, 0, 0, 0);
+        if (sibling == 0) _exit(9);
+        say("not the maker's to wait for", waitpid(sibling, &status, 0));
+        _exit(write(ends[1], &sibling, sizeof sibling) != sizeof sibling);
+    }
+    if (read(ends[0], &sibling, sizeof sibling) != sizeof sibling) return;
+    say("the sibling", waitpid(sibling, &status, 0) == sibling);
+    printf("ended with %d, told by %d\n", WEXITSTATUS(status), told);
+    say("its maker", waitpid(child, &status, 0) == child);
+    close(ends[0]), close(ends[1]);
+}
+
 static void *sleep_in_read(void *nothing) {
     char byte;
     if (read(blocked_pipe[0], &byte, 1) < 0) return NULL;
@@ -235,6 +259,7 @@ int main(int count, char **arguments) {
     usage();
     orphans();
     clone3_forms();
+    siblings();
     from_a_thread();
     return 0;
 }

@@ -120,6 +120,27 @@ mod tests {
         assert_eq!(find(u64::MAX), None);
     }
 
+    /// What shells, compilers, interpreters, databases and servers were seen to call. rseq and protection keys are not
+    /// among them: programs go on without.
+    const USED_BY_REAL_PROGRAMS: &str = "execve brk mmap access openat newfstatat fstat stat lstat read pread64 close arch_prctl \
+        set_tid_address set_robust_list mprotect prlimit64 munmap getrandom ioctl exit_group exit mremap madvise msync clone \
+        clone3 vfork fork wait4 getpid getppid getpgrp gettid setpgid setsid kill tgkill prctl sched_getaffinity sched_yield \
+        getrusage sysinfo uname capget setuid setgid setgroups getgroups umask rt_sigaction rt_sigprocmask rt_sigreturn \
+        rt_sigsuspend sigaltstack restart_syscall alarm setitimer timer_create timer_settime pause futex write pwrite64 writev \
+        lseek open statx faccessat2 readlink getdents64 fcntl flock fsync fdatasync ftruncate fadvise64 copy_file_range \
+        sendfile rename renameat2 link linkat symlink symlinkat unlink unlinkat mkdir rmdir chmod fchmodat chown fchown \
+        utimensat getcwd chdir fchdir statfs fstatfs getxattr lgetxattr dup dup2 pipe2 eventfd2 epoll_create epoll_create1 \
+        epoll_ctl epoll_wait epoll_pwait poll pselect6 socket connect accept4 bind listen setsockopt getsockopt getsockname \
+        getpeername sendto recvfrom sendmsg recvmsg shutdown socketpair close_range clock_nanosleep clock_getres";
+
+    #[test]
+    fn what_real_programs_call_is_executed() {
+        for name in USED_BY_REAL_PROGRAMS.split_whitespace() {
+            let row = all().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} is no system call"));
+            assert!(matches!(row.class, Class::Ours | Class::Host), "{name}");
+        }
+    }
+
     #[test]
     fn lengths_name_arguments_that_exist() {
         use Kind::*;
