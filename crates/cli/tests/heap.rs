@@ -98,6 +98,21 @@ fn rows_carry_what_they_promise_in_csv_and_json() {
 }
 
 #[test]
+fn the_speed_of_an_allocator_is_that_of_the_traces_that_it_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let compare = |traces: &[&str]| -> serde_json::Value {
+        let options = ["-a", "bump", "--arena", "1", "--repeats", "1", "--format", "json"];
+        serde_json::from_slice(&pagewalk_heap(&[traces, &options].concat(), directory.path()).stdout).expect("JSON")
+    };
+    let both = compare(&["gen:larson", "gen:queue,ops=500"]);
+    let (score, served) = (&both["scores"][1], &both["rows"][3]);
+    assert_eq!((&score["allocator"], &score["failures"]), (&"bump".into(), &1.into()));
+    let speed = |value: &serde_json::Value| value["relative_to_system"].as_f64().expect("a number");
+    assert!((speed(score) / speed(served) - 1.0).abs() < 1e-9, "{score} {served}");
+    assert_eq!(speed(&compare(&["gen:larson"])["scores"][1]), 0.0);
+}
+
+#[test]
 fn a_malformed_trace_has_file_line_and_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("bad.rep"), "9\n1\n1\n1\nf 0\n").expect("written");

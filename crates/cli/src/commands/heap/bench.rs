@@ -83,7 +83,8 @@ fn measure_all(options: &Options, pairs: &[(&Trace, &Spec)]) -> Vec<Result<Measu
     done.into_iter().map(|(_, measured)| measured).collect()
 }
 
-/// The means of an allocator over all traces, as the lab scores it.
+/// The means of an allocator over all traces, as the lab scores it: utilisation counts as 0 where it failed, and speed is that
+/// of the traces that it served.
 pub struct Score {
     pub allocator: String,
     pub utilisation: f64,
@@ -104,8 +105,8 @@ pub fn scores(options: &Options, rows: &[Row]) -> Vec<Score> {
     let score = |name: &str| {
         let used = rows.iter().filter(|row| row.allocator == name && counts(row.weight, Weight::Utilisation));
         let measured = used.map(|row| row.measured.as_ref().map_or(0.0, Measured::utilisation));
-        let relative =
-            mean(rows.iter().filter(|row| row.allocator == name).map(|row| row.relative.max(1e-9).ln())).exp();
+        let served = || rows.iter().filter(|row| row.allocator == name && row.failed.is_none());
+        let relative = if served().next().is_some() { mean(served().map(|row| row.relative.ln())).exp() } else { 0.0 };
         let (utilisation, ops_per_second) = (mean(measured), throughput(rows, name));
         let failures = rows.iter().filter(|row| row.allocator == name && row.failed.is_some()).count();
         let index = performance_index(options.utilisation_weight, utilisation, ops_per_second, reference);
