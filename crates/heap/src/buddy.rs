@@ -333,9 +333,9 @@ impl<A: Arena, const WORD: u64> Allocator<A> for Buddy<A, WORD> {
         for (order, list) in self.free.iter().enumerate() {
             let mut payload = list.head();
             while payload != 0 && listed.len() <= blocks.len() {
-                let at = payload - WORD;
+                let at = payload.wrapping_sub(WORD);
                 if !self.is_place(at) {
-                    return Err(format!("the list of order {order} leads to {at:#x}"));
+                    return Err(format!("the list of order {order} leads to {payload:#x}"));
                 }
                 listed.push((at, 1 << order));
                 payload = self.words.get(payload);

@@ -89,6 +89,17 @@ fn smashed_links_are_named() {
     }
 }
 
+/// A link may be smaller than a header, so that no block can begin before it.
+#[test]
+fn a_link_to_the_arenas_very_start_is_an_error_of_the_check() {
+    for spec in ["explicit:header=8", "segregated-fits:header=8", "segregated-storage:header=8", "buddy:header=8"] {
+        let mut scene = scene(spec);
+        scene.heap.free(scene.at[1]).expect("allocated");
+        scene.heap.arena_mut().store64(scene.at[1].get(), 1);
+        assert!(scene.heap.check().is_err(), "{spec}");
+    }
+}
+
 /// The corners of realloc, in every allocator.
 #[test]
 fn realloc_of_null_of_zero_and_at_the_top() {
