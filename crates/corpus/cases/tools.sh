@@ -51,6 +51,7 @@ seq 1 200000 >in; gzip -nk in; gzip -l in.gz; zcat in.gz | cmp - in && echo same
 #% needs: xz
 seq 1 200000 >in; xz -k -T2 in; xz -dc in.xz | cmp - in && echo same; xz --robot -l in.xz | cut -f 1-3; for l in 0 6; do xz -$l <in | wc -c; done; xz -t in.xz && echo tested; printf garbage | xz -d; echo "bad $?"; lzma <in | unlzma | cksum; xz --format=raw --lzma2=preset=3 <in | wc -c
 #% case: zstd
+#% timeout: 200
 #% needs: zstd
 seq 1 300000 >in; zstd -q -k in; zstd -q -dc in.zst | cmp - in && echo same; for l in 1 9 19; do zstd -q -$l <in | wc -c; done; zstd -q -T2 -5 <in | zstd -q -dc | cksum; zstd -q -t in.zst && echo tested; printf garbage | zstd -q -d; echo "bad $?"; mkdir s; for i in $(seq 200); do seq $i $((i + 50)) >s/$i; done; zstd -q --train s/* -o dict && zstd -q -D dict <s/5 | zstd -q -D dict -d | cmp - s/5 && echo dictionary; zstd -b1 -i0 in >/dev/null 2>&1; echo $?
 #% case: bc
