@@ -1,5 +1,6 @@
 //! Questions about descriptors of the calling thread's table, and its descriptors as a whole.
 
+use crate::FileIdentity;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
@@ -10,12 +11,8 @@ use std::os::unix::ffi::OsStringExt;
 /// What mmap wants to know of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Described {
-    /// The device that holds the file.
-    pub dev: u64,
-    /// Its number there.
-    pub ino: u64,
-    /// Its size in bytes.
-    pub size: u64,
+    /// Which file it is, and which content it has now.
+    pub identity: FileIdentity,
     /// `S_IFMT` of its mode.
     pub kind: u32,
     /// The device that it is, if it is one.
@@ -40,7 +37,13 @@ pub fn describe(descriptor: RawFd) -> io::Result<Described> {
     // SAFETY: fstat succeeded.
     let stat = unsafe { stat.assume_init() };
     let kind = stat.st_mode & libc::S_IFMT;
-    Ok(Described { dev: stat.st_dev, ino: stat.st_ino, size: stat.st_size as u64, kind, rdev: stat.st_rdev, flags })
+    let identity = FileIdentity {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        size: stat.st_size as u64,
+        mtime_ns: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+    };
+    Ok(Described { identity, kind, rdev: stat.st_rdev, flags })
 }
 
 /// Whether programs on a descriptor's filesystem may be run.

@@ -47,20 +47,29 @@ impl KeptFile {
     /// # Errors
     /// The host's.
     pub fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
-        let file = match &self.place {
-            Place::Vault(file) => return file.read_at(to, offset),
-            Place::Here(file) => file,
-        };
-        let mut done = 0;
-        while done < to.len() {
-            match file.read_at(&mut to[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match &self.place {
+            Place::Here(file) => read_fully(file, to, offset),
+            Place::Vault(file) => file.read_with(to.len(), offset, |bytes| {
+                to[..bytes.len()].copy_from_slice(bytes);
+                bytes.len()
+            }),
         }
-        Ok(done)
+    }
+
+    /// Shows bytes at an offset to a function, in memory that is used again: at most `bytes` of them, fewer only at the
+    /// end of the file.
+    ///
+    /// # Errors
+    /// The host's; the function is not called then.
+    pub fn read_with<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        match &self.place {
+            Place::Here(file) => {
+                let mut buffer = vec![0; bytes];
+                let count = read_fully(file, &mut buffer, offset)?;
+                Ok(see(&buffer[..count]))
+            }
+            Place::Vault(file) => file.read_with(bytes, offset, see),
+        }
     }
 
     /// Writes bytes at an offset, all of them.
@@ -90,4 +99,18 @@ impl KeptFile {
             mtime_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
         })
     }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub(crate) fn read_fully(file: &File, to: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < to.len() {
+        match file.read_at(&mut to[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }

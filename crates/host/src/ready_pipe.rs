@@ -68,7 +68,7 @@ pub fn is_non_blocking(descriptor: RawFd) -> bool {
 
 fn number_of(descriptor: RawFd) -> Option<u64> {
     let found = crate::files::describe(descriptor).ok()?;
-    (found.kind == libc::S_IFIFO).then_some(found.ino)
+    (found.kind == libc::S_IFIFO).then_some(found.identity.ino)
 }
 
 #[cfg(test)]

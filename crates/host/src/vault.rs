@@ -26,11 +26,13 @@ pub struct FileVault {
 #[derive(Debug)]
 pub(crate) struct Line {
     sender: Mutex<Sender<Request>>,
+    /// What the last read was made into, for the next one: fresh memory would cost the host's faults each time.
+    spare: Mutex<Vec<u8>>,
 }
 
 enum Request {
     Keep { tid: i32, descriptor: RawFd, answer: Sender<io::Result<usize>> },
-    Read { file: usize, bytes: usize, offset: u64, answer: Sender<io::Result<Vec<u8>>> },
+    Read { file: usize, bytes: usize, offset: u64, buffer: Vec<u8>, answer: Sender<io::Result<(Vec<u8>, usize)>> },
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
     SetReady { file: usize, ready: Ready, answer: Sender<io::Result<()>> },
@@ -46,7 +48,7 @@ impl FileVault {
     pub fn start() -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         std::thread::Builder::new().name("files".to_owned()).spawn(move || serve(&receiver))?;
-        Ok(Self { line: Arc::new(Line { sender: Mutex::new(sender) }) })
+        Ok(Self { line: Arc::new(Line { sender: Mutex::new(sender), spare: Mutex::default() }) })
     }
 
     /// Keeps what a descriptor of the calling thread's table refers to.
@@ -76,6 +78,10 @@ impl Line {
         receiver.recv().expect("the vault answers every request")
     }
 
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, request: Request) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         sender.send(request).expect("the vault runs while somebody can send");
@@ -90,10 +96,13 @@ pub(crate) struct VaultFile {
 }
 
 impl VaultFile {
-    pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.line.ask(|answer| Request::Read { file: self.file, bytes: to.len(), offset, answer })?;
-        to[..bytes.len()].copy_from_slice(&bytes);
-        Ok(bytes.len())
+    pub(crate) fn read_with<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let buffer = std::mem::take(&mut *self.line.spare());
+        let (buffer, count) =
+            self.line.ask(|answer| Request::Read { file: self.file, bytes, offset, buffer, answer })?;
+        let seen = see(&buffer[..count]);
+        *self.line.spare() = buffer;
+        Ok(seen)
     }
 
     pub(crate) fn write_at(&self, from: &[u8], offset: u64) -> io::Result<()> {
@@ -135,8 +144,10 @@ fn serve(requests: &Receiver<Request>) {
                 });
                 let _ = answer.send(kept);
             }
-            Request::Read { file, bytes, offset, answer } => {
-                let _ = answer.send(kept(&mut files, file).read_at(bytes, offset));
+            Request::Read { file, bytes, offset, mut buffer, answer } => {
+                buffer.resize(buffer.len().max(bytes), 0);
+                let count = kept(&mut files, file).read_at(&mut buffer[..bytes], offset);
+                let _ = answer.send(count.map(|count| (buffer, count)));
             }
             Request::Write { file, bytes, offset, answer } => {
                 let _ = answer.send(kept(&mut files, file).write_at(&bytes, offset));
@@ -167,19 +178,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn read_at(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; bytes];
-        let mut done = 0;
-        while done < bytes {
-            match self.reader.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        buffer.truncate(done);
-        Ok(buffer)
+    fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        crate::kept_file::read_fully(&self.reader, to, offset)
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {

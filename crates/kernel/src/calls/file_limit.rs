@@ -64,7 +64,7 @@ impl Kernel {
             Position::Own | Position::Behind(0) => host::files::position(descriptor),
             Position::Behind(at) => Some(self.mm.read_u64(self.space_of(args.tid), VirtAddr::new(at))?),
         };
-        let start = if file.flags & libc::O_APPEND != 0 { file.size } else { offset.unwrap_or(0) };
+        let start = if file.flags & libc::O_APPEND != 0 { file.identity.size } else { offset.unwrap_or(0) };
         match limit.saturating_sub(start) {
             0 if length.is_none_or(|length| args.at(length) > 0) => Err(self.too_large(args.tid)),
             room => Ok(room),
@@ -89,7 +89,7 @@ impl Kernel {
             return Ok(());
         }
         match self.limited_file(descriptor) {
-            Some(file) if file.size < size => Err(self.too_large(args.tid)),
+            Some(file) if file.identity.size < size => Err(self.too_large(args.tid)),
             _ => Ok(()),
         }
     }

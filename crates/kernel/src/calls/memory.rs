@@ -3,8 +3,10 @@
 use super::{Args, Flow, answered};
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::mm::{MappedFile, MmapRequest, Mount, MremapRequest, OpenMode};
+use crate::mm::{FileId, MappedFile, MmapRequest, Mount, MremapRequest, OpenMode};
 use addr::{PAGE_BYTES, VirtAddr};
+use host::FileIdentity;
+use std::os::fd::BorrowedFd;
 use trace::{AreaChange, AreaVerb, Kind, What};
 
 /// The device number of /dev/zero.
@@ -89,9 +91,23 @@ impl Kernel {
         let mount = if host::files::allows_execution(descriptor) { Mount::Exec } else { Mount::NoExec };
         let name = String::from_utf8_lossy(&host::files::path_of(descriptor)).into_owned();
         let borrowed = host::files::borrow(&descriptor).map_err(|_| Errno::EBADF)?;
-        let kept = self.vault.keep(borrowed).map_err(|_| Errno::ENFILE)?;
-        let id = self.mm.adopt_file(kept, &name, mode).map_err(|_| Errno::EIO)?;
+        let id = self.cached_file(borrowed, &described.identity, &name, mode)?;
         Ok(Some(MappedFile { id, mode, mount }))
+    }
+
+    /// The number in the page cache of what a descriptor of the calling thread's table refers to.
+    pub(crate) fn cached_file(
+        &mut self,
+        descriptor: BorrowedFd<'_>,
+        identity: &FileIdentity,
+        name: &str,
+        mode: OpenMode,
+    ) -> Result<FileId, Errno> {
+        if let Some(id) = self.mm.unchanged_file(identity, name, mode) {
+            return Ok(id);
+        }
+        let kept = self.vault.keep(descriptor).map_err(|_| Errno::ENFILE)?;
+        self.mm.adopt_file(kept, name, mode).map_err(|_| Errno::EIO)
     }
 
     fn note_area(&mut self, args: &Args, verb: AreaVerb, start: u64, bytes: u64, succeeded: bool) {

@@ -2,12 +2,12 @@
 
 use super::elf::{Elf, Kind, Segment};
 use super::{LoadError, Program, script};
-use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, MappedFile, MmapRequest, Mount, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Perms, VirtAddr};
-use host::KeptFile;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 
 /// How often a script's interpreter may be a script.
 const MAX_SCRIPTS: usize = 5;
@@ -39,14 +39,14 @@ impl Kernel {
     pub(super) fn find_binary(&mut self, program: &Program) -> Result<(Opened, Vec<Vec<u8>>), LoadError> {
         let (mut path, mut argv) = (program.path.clone(), program.argv.clone());
         for depth in 0..MAX_SCRIPTS {
-            let (kept, resolved) = self.open_program(&path).map_err(|error| match (depth, error) {
+            let (file, resolved) = self.open_program(&path).map_err(|error| match (depth, error) {
                 (1.., LoadError::NotFound) => LoadError::MissingInterpreter(String::from_utf8_lossy(&path).into()),
                 (_, error) => error,
             })?;
             let mut start = [0; script::LINE_BYTES];
-            let got = kept.read_at(&mut start, 0)?;
+            let got = file.read_at(&mut start, 0)?;
             let Some((interpreter, argument)) = script::interpreter_of(&start[..got]) else {
-                return Ok((self.open_elf(kept, resolved)?, argv));
+                return Ok((self.open_elf(&file, resolved)?, argv));
             };
             let rest = argv.split_off(argv.len().min(1));
             argv = [interpreter.clone()].into_iter().chain(argument).chain([path]).chain(rest).collect();
@@ -59,11 +59,11 @@ impl Kernel {
     pub(super) fn open_interpreter(&mut self, file: &Opened) -> Result<Option<Opened>, LoadError> {
         let Some(path) = &file.interpreter else { return Ok(None) };
         let name = String::from_utf8_lossy(path).into_owned();
-        let (kept, resolved) = self.open_program(path).map_err(|error| match error {
+        let (file, resolved) = self.open_program(path).map_err(|error| match error {
             LoadError::NotFound => LoadError::MissingInterpreter(name.clone()),
             error => error,
         })?;
-        let opened = self.open_elf(kept, resolved).map_err(|_| LoadError::BrokenInterpreter(name))?;
+        let opened = self.open_elf(&file, resolved).map_err(|_| LoadError::BrokenInterpreter(name))?;
         Ok(Some(opened))
     }
 
@@ -148,7 +148,7 @@ impl Kernel {
     }
 
     /// Opens a file to be run and keeps it; also the path as the host resolves it.
-    fn open_program(&mut self, path: &[u8]) -> Result<(KeptFile, Vec<u8>), LoadError> {
+    fn open_program(&mut self, path: &[u8]) -> Result<(File, Vec<u8>), LoadError> {
         if path.is_empty() {
             return Err(LoadError::NotFound);
         }
@@ -164,25 +164,24 @@ impl Kernel {
             return Err(LoadError::NoPermission);
         }
         let resolved = host::files::path_of(file.as_raw_fd());
-        Ok((self.vault.keep(file.as_fd())?, resolved))
+        Ok((file, resolved))
     }
 
-    fn open_elf(&mut self, kept: KeptFile, path: Vec<u8>) -> Result<Opened, LoadError> {
-        let size = kept.identity()?.size;
-        let elf = Elf::parse(size, |offset, to| kept.read_at(to, offset).unwrap_or(0))?;
+    fn open_elf(&mut self, file: &File, path: Vec<u8>) -> Result<Opened, LoadError> {
+        let identity = host::files::describe(file.as_raw_fd())?.identity;
+        let elf = Elf::parse(identity.size, |offset, to| file.read_at(to, offset).unwrap_or(0))?;
         let interpreter = match elf.interpreter {
             None => None,
             Some((offset, bytes)) => {
                 let mut name = vec![0; bytes as usize];
-                let got = kept.read_at(&mut name, offset)?;
+                let got = file.read_at(&mut name, offset)?;
                 if got < name.len() || name.pop() != Some(0) || name.contains(&0) {
                     return Err(LoadError::BadInterpreter);
                 }
                 Some(name)
             }
         };
-        let file =
-            self.mm.adopt_file(kept, &String::from_utf8_lossy(&path), OpenMode::ReadOnly).map_err(|_| Errno::EIO)?;
+        let file = self.cached_file(file.as_fd(), &identity, &String::from_utf8_lossy(&path), OpenMode::ReadOnly)?;
         Ok(Opened { path, elf, file, interpreter })
     }
 }

@@ -8,7 +8,7 @@ use super::area::Backing;
 use super::object::{FileId, KnownFile, Source};
 use super::{Mm, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Page, PageRange};
-use host::KeptFile;
+use host::{FileIdentity, KeptFile};
 use mmu::{Entry, Leaf, Origin};
 use std::io;
 use std::ops::Range;
@@ -18,6 +18,19 @@ impl Mm {
     /// The number of a file of the host by device and file number, if it is in the cache.
     pub fn known_file(&self, dev: u64, ino: u64) -> Option<FileId> {
         self.store.objects.file(dev, ino)
+    }
+
+    /// The number of a file that is in the cache with this very content, through a descriptor that can do no less than
+    /// one opened in `mode`; `name` is what maps shows from now on.
+    pub fn unchanged_file(&mut self, identity: &FileIdentity, name: &str, mode: OpenMode) -> Option<FileId> {
+        let id = self.known_file(identity.dev, identity.ino)?;
+        let object = self.store.objects.get_mut(id);
+        let Source::File(known) = &object.source else { return None };
+        if known.identity != *identity || mode.use_rank() > known.mode.use_rank() {
+            return None;
+        }
+        object.name = name.into();
+        Some(id)
     }
 
     /// Takes a file into the cache, empty at first; `name` is what maps shows. A file that is there already keeps its

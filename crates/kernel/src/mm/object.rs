@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use trace::Cost;
 
-/// How many pages one read of a file brings in.
+/// Pages in each of the windows that a file is read by.
 const READ_PAGES: u64 = 64;
 /// How many files that nobody maps keep their pages.
 const IDLE_FILES: usize = 256;
@@ -111,19 +111,29 @@ impl Object {
         self.size_bytes.saturating_sub(index * PAGE_BYTES).min(PAGE_BYTES) as usize
     }
 
-    /// Brings pages from `index` on in, until one is there already or RAM is full.
+    /// Brings a page in, with those around it that are not there yet: as many as RAM has room for.
     fn read_in(&mut self, index: u64, frames: &mut Frames) -> Result<Pfn, FaultError> {
         let Source::File(known) = &self.source else { unreachable!("shared memory is not read in") };
-        let missing = (index..self.page_count().min(index + READ_PAGES)).take_while(|at| !self.pages.contains_key(at));
-        let count = missing.count();
-        let mut bytes = vec![0; count * PAGE_BYTES as usize];
-        known.kept.read_at(&mut bytes, index * PAGE_BYTES).map_err(|_| FaultError::BusAdrErr)?;
-        let ram = Arc::clone(frames.memory());
-        for (at, page) in (index..).zip(bytes.chunks_exact(PAGE_BYTES as usize)) {
-            let Some(frame) = frames.alloc_for_copy() else { break };
-            ram.ram().write(frame.pfn().start(), page);
-            self.pages.insert(at, Cached::Resident(frame.into_pfn()));
-        }
+        let window = index - index % READ_PAGES;
+        let before = self.pages.range(window..index).next_back().map_or(window, |(last, _)| last + 1);
+        let end = self.page_count().min(window + READ_PAGES);
+        let end = self.pages.range(index..end).next().map_or(end, |(next, _)| *next);
+        let has_room = u64::from(frames.free_frames()) >= end - before;
+        let first = if has_room { before } else { index };
+        let bytes = ((end - first) * PAGE_BYTES) as usize;
+        let (ram, pages) = (Arc::clone(frames.memory()), &mut self.pages);
+        let fill = |found: &[u8]| {
+            for (at, offset) in (first..).zip((0..bytes).step_by(PAGE_BYTES as usize)) {
+                let Some(frame) = frames.alloc_for_copy() else { break };
+                let page = &found[offset.min(found.len())..(offset + PAGE_BYTES as usize).min(found.len())];
+                ram.ram().write(frame.pfn().start(), page);
+                // Beyond the end of the file a page shows zeros.
+                let rest = [0; PAGE_BYTES as usize];
+                ram.ram().write(frame.pfn().start() + page.len() as u64, &rest[page.len()..]);
+                pages.insert(at, Cached::Resident(frame.into_pfn()));
+            }
+        };
+        known.kept.read_with(bytes, first * PAGE_BYTES, fill).map_err(|_| FaultError::BusAdrErr)?;
         self.resident(index).ok_or(FaultError::OutOfMemory)
     }
 

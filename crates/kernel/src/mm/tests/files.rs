@@ -1,6 +1,7 @@
 use super::*;
-use host::KeptFile;
+use host::{FileIdentity, KeptFile};
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use trace::FaultKind::{CopyOnWrite, File as FromFile};
 
@@ -41,6 +42,61 @@ fn one_fault_maps_sixteen_pages_and_a_private_store_copies_one() {
     world.store(start, 99).expect("it is private");
     assert_eq!((world.load(start), host_byte(&file, 0)), (Ok(99), 1));
     world.mm.check();
+    world.end();
+}
+
+#[test]
+fn a_file_is_read_window_by_window_around_what_is_there() {
+    let (mut world, _file, id) = file_world(MmConfig::default(), 200 * K + 1);
+    let resident = |world: &World| -> Vec<u64> {
+        (0..201).filter(|index| world.mm.store.objects.get(id).resident(*index).is_some()).collect()
+    };
+    let page = |world: &mut World, index| world.mm.store.object_page(id, index).map(|(pfn, _)| pfn);
+    page(&mut world, 100).expect("it is in the file");
+    assert_eq!(resident(&world), (64..128).collect::<Vec<_>>());
+    world.mm.store.remove_object_page(id, 80);
+    world.mm.store.remove_object_page(id, 82);
+    page(&mut world, 82).expect("it is in the file");
+    assert_eq!(resident(&world), (64..128).filter(|index| *index != 80).collect::<Vec<_>>());
+    let last = page(&mut world, 200).expect("one byte of it is in the file");
+    assert_eq!(resident(&world).last(), Some(&200));
+    let mut bytes = [9; 4096];
+    world.mm.store.frames.memory().ram().read(last.start(), &mut bytes);
+    assert_eq!((bytes[0], bytes[1..].iter().max()), (201, Some(&0)), "beyond the end are zeros");
+    world.end();
+}
+
+#[test]
+fn a_page_is_read_alone_where_ram_has_no_room_for_its_window() {
+    let mut world = World::with_frames(64);
+    let file = tempfile::tempfile().expect("a temporary file");
+    file.set_len(64 * K).expect("it grows");
+    let id = adopt(&mut world, &file);
+    while world.mm.store.frames.free_frames() > 3 {
+        world.mm.store.frames.alloc_zeroed(0).expect("one is free").into_pfn();
+    }
+    world.mm.store.object_page(id, 40).expect("there is room for one");
+    assert!(world.mm.store.objects.get(id).resident(40).is_some());
+}
+
+#[test]
+fn a_file_that_is_known_and_unchanged_needs_no_other_descriptor() {
+    let (mut world, file, id) = file_world(MmConfig::default(), 2 * K);
+    let identity = |file: &File| host::files::describe(file.as_raw_fd()).expect("it is open").identity;
+    let now = identity(&file);
+    assert_eq!(now, KeptFile::of(file.try_clone().expect("a descriptor")).identity().expect("it is open"));
+    for mode in [OpenMode::ReadOnly, OpenMode::WriteOnly, OpenMode::ReadWrite] {
+        assert_eq!(world.mm.unchanged_file(&now, "/tmp/other name", mode), Some(id));
+    }
+    file.set_len(3 * K).expect("it grows");
+    assert_eq!(world.mm.unchanged_file(&identity(&file), "/tmp/file", OpenMode::ReadOnly), None);
+    assert_eq!(world.mm.unchanged_file(&FileIdentity { ino: 1, ..now }, "/tmp/file", OpenMode::ReadOnly), None);
+    let writable = tempfile::tempfile().expect("a temporary file");
+    let read_only = File::open(format!("/proc/self/fd/{}", writable.as_raw_fd())).expect("it is open");
+    let kept = KeptFile::of(read_only.try_clone().expect("a descriptor"));
+    let other = world.mm.adopt_file(kept, "/tmp/read", OpenMode::ReadOnly).expect("the host knows it");
+    assert_eq!(world.mm.unchanged_file(&identity(&read_only), "/tmp/read", OpenMode::ReadOnly), Some(other));
+    assert_eq!(world.mm.unchanged_file(&identity(&read_only), "/tmp/read", OpenMode::ReadWrite), None);
     world.end();
 }
 
