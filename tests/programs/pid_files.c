@@ -122,6 +122,16 @@ int main(void)
     say("flags", send_(file, 0, NULL, 1 << 20));
     say("a wrong descriptor", send_(0, 0, NULL, 0));
     say("a closed descriptor", send_(999, 0, NULL, 0));
+    close(file);
+    file = open("/proc/self", O_RDONLY | O_DIRECTORY);
+    got = value = 0;
+    say("by the directory in /proc", send_(file, SIGUSR1, NULL, 0));
+    printf("got %d: %d\n", got == SIGUSR1, value);
+    close(file);
+    file = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
+    say("by another directory there", send_(file, SIGUSR1, NULL, 0));
+    close(file);
+    file = pidfd_open_(getpid(), 0);
     say("waiting for oneself", waitid(P_PIDFD_, (id_t)file, &info, WEXITED));
     say("waiting for a wrong one", waitid(P_PIDFD_, 0, &info, WEXITED));
     say("nobody", pidfd_open_(0, 0));

@@ -6,6 +6,7 @@
 use super::{Args, Flow, answered};
 use crate::Errno;
 use crate::kernel::Kernel;
+use crate::proc::{Directory, What};
 use crate::signal::{MAX, SI_USER};
 use crate::task::{Pid, Tid};
 use addr::VirtAddr;
@@ -52,12 +53,22 @@ impl Kernel {
         Ok(descriptor as u64)
     }
 
+    /// The process whose directory in /proc a descriptor is open on: Linux takes it for the process.
+    fn pid_of_directory(&mut self, tid: Tid, descriptor: i32) -> Option<Pid> {
+        let node = self.stood_for(tid, descriptor).ok()??;
+        match (node.what, node.whose) {
+            (What::Directory(Directory::Process), Some(whose)) => Some(whose.pid),
+            _ => None,
+        }
+    }
+
     fn pidfd_send_signal(&mut self, args: &Args) -> Result<u64, Errno> {
         let (descriptor, signal, info_at, flags) = (args.int(0), args.int(1), args.at(2), args.at(3) as u32);
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
-        let pid = self.pid_of_file(descriptor)?;
+        let pid =
+            self.pid_of_file(descriptor).or_else(|errno| self.pid_of_directory(args.tid, descriptor).ok_or(errno))?;
         if !(0..=MAX).contains(&signal) {
             return Err(Errno::EINVAL);
         }

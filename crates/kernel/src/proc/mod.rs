@@ -29,7 +29,7 @@ mod words;
 
 pub(crate) use list::Layout;
 pub(crate) use load::LoadAverage;
-pub(crate) use node::{Link, Node, What};
+pub(crate) use node::{Directory, Link, Node, What};
 pub(crate) use open::Content;
 pub(crate) use resolve::{Found, LastLink};
 
