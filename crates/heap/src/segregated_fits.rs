@@ -78,6 +78,9 @@ impl<A: Arena, const WORD: u64> FreeBlocks<A, WORD> for SegregatedFits {
     fn extend(&mut self, blocks: &mut Blocks<A, WORD>, need: u64) -> Result<Free, Refusal> {
         let merges = blocks.settings.coalesce != Coalesce::Never;
         let have = if merges { self.top.bytes } else { 0 };
+        if have > 0 && blocks.free_last()? != Some(self.top) {
+            return Err(Refusal::Smashed(self.top.at));
+        }
         let grown = blocks.grow(need.saturating_sub(have))?;
         if !merges {
             let old = std::mem::take(&mut self.top);

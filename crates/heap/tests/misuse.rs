@@ -100,6 +100,16 @@ fn a_link_to_the_arenas_very_start_is_an_error_of_the_check() {
     }
 }
 
+/// The epilogue says that the free block before it is allocated: what the heap grows by is then not joined with that block.
+#[test]
+fn a_smashed_epilogue_is_named_before_the_heap_grows() {
+    let mut scene = scene("segregated-fits");
+    let epilogue = scene.heap.arena().bytes() - 4;
+    assert_eq!(scene.heap.arena().load32(epilogue), 1);
+    scene.heap.arena_mut().store32(epilogue, 3);
+    assert!(matches!(scene.heap.malloc(8000), Err(Refusal::Smashed(_))));
+}
+
 /// The corners of realloc, in every allocator.
 #[test]
 fn realloc_of_null_of_zero_and_at_the_top() {
