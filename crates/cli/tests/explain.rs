@@ -1,5 +1,6 @@
 //! `pagewalk explain` against the textbooks' own numbers.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str]) -> Output {
@@ -179,6 +180,32 @@ fn large_and_small_pages_share_a_tlb() {
     assert_eq!(text.matches("The TLB returns the entry: PPN 0x40\n").count(), 1, "the large page");
     assert_eq!(text.matches("The TLB returns the entry: PPN 0x9000\n").count(), 1, "the small page");
     assert!(text.contains("One of 6 page walkers does it."));
+}
+
+#[test]
+fn a_signal_between_two_steps_leaves_the_terminal_sane() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = env!("CARGO_BIN_EXE_pagewalk");
+    let typed = format!(
+        "terminal=$(tty); (until stty -a | grep -q -e -icanon; do :; done; kill -TERM $(cat pid)) < $terminal & \
+         sh -c 'echo $$ > pid; exec {program} explain small 0x3d4 --step'; \
+         echo; echo ended with $?; stty -a | grep -o -e '-*icanon'"
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &typed, "/dev/null"])
+        .current_dir(directory.path())
+        .env("SHELL", "/bin/sh")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script runs");
+    // Open until then: the end of the input would be a key, and without it `script` does not end.
+    let keyboard = child.stdin.take();
+    let lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
+    let last = lines.map(|line| line.expect("it is text")).skip_while(|line| !line.contains("ended with"));
+    assert_eq!(last.take(2).map(|line| line.trim().to_string()).collect::<Vec<_>>(), ["ended with 143", "icanon"]);
+    drop(keyboard);
+    child.wait().expect("it ends");
 }
 
 #[test]

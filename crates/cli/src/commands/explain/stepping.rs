@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 /// As a shell reports a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
+/// As a shell reports a program that SIGTERM has ended.
+const TERMINATED: u8 = 143;
 
 /// What a key means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,9 @@ struct RawMode;
 /// Shows the steps one by one and waits for a key after each.
 pub fn run(story: &Story, ink: Ink) -> Result<ExitCode, Failure> {
     let mode = if io::stdin().is_terminal() { Mode::Terminal } else { Mode::File };
+    if mode == Mode::Terminal {
+        leave_the_terminal_sane()?;
+    }
     let mut keys = Keys { input: io::stdin().lock(), mode, typed: VecDeque::new() };
     match show(story, ink, &mut keys, &mut io::stdout().lock()) {
         Ok(Key::Interrupt) => Ok(ExitCode::from(INTERRUPTED)),
@@ -46,6 +51,15 @@ pub fn run(story: &Story, ink: Ink) -> Result<ExitCode, Failure> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// A signal ends the program only after the terminal has its modes again.
+fn leave_the_terminal_sane() -> Result<(), Failure> {
+    let ended = ctrlc::set_handler(|| {
+        drop(RawMode);
+        std::process::exit(TERMINATED.into());
+    });
+    ended.map_err(|error| Failure::cannot_run(format!("cannot wait for signals: {error}")))
 }
 
 /// The key that ended it.
