@@ -189,7 +189,7 @@ fn a_signal_between_two_steps_leaves_the_terminal_sane() {
     let typed = format!(
         "terminal=$(tty); (until stty -a | grep -q -e -icanon; do :; done; kill -TERM $(cat pid)) < $terminal & \
          sh -c 'echo $$ > pid; exec {program} explain small 0x3d4 --step'; \
-         echo; echo ended with $?; stty -a | grep -o -e '-*icanon'"
+         printf '\\nended with %s\\n' $?; stty -a | grep -o -e '-*icanon'"
     );
     let mut child = Command::new("script")
         .args(["-qec", &typed, "/dev/null"])
