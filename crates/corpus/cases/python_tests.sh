@@ -55,7 +55,7 @@ report test_asyncio.test_unix_events test_asyncio.test_events test_asyncio.test_
 #% case: multiprocessing
 #% needs: python3
 #% modules: test.test_multiprocessing_fork
-#% timeout: 400
+#% timeout: 900
 #% filter: /test_shared_memory_cleaned_after_process_termination/d
 report() { for t; do python3 -m unittest -v "test.$t" >log 2>&1 </dev/null; echo "$t: $?"; sed -zE 's/Executing <[^\n]*\n//g' log | grep -aoE '^test[^ ]* \(.*\) \.\.\. (ok|skipped|FAIL|ERROR|expected failure|unexpected success)' | sort; done; rm -f log; }
 report test_multiprocessing_fork
