@@ -91,6 +91,7 @@ tmux -S s -f /dev/null new-session -d -x 80 -y 24 'bash --norc --noprofile'; tmu
 #% quick
 #% needs: tmux
 #% timeout: 30
+export HISTFILE=
 until_seen() { for i in $(seq 100); do tmux -S s capture-pane -p -t "$1" | grep -q "$2" && { echo "seen in $1: $2"; return; }; sleep 0.1; done; echo "not seen in $1: $2"; }
 tmux -S s -f /dev/null new-session -d -x 80 -y 24 'bash --norc --noprofile'
 tmux -S s split-window -h -d 'bash --norc --noprofile'
