@@ -1,6 +1,7 @@
 //! What the engine remembers of the code it has made.
 
-use crate::translate::Variant;
+use crate::source::LONGEST_INSTRUCTION;
+use crate::translate::{Sharing, Variant};
 use addr::{Access, VirtAddr};
 use iced_x86::Instruction;
 use mmu::TlbTable;
@@ -247,8 +248,74 @@ pub struct Helper {
     pub block: BlockId,
     pub instruction: u8,
     pub placement: Placement,
+    /// Its bytes.
+    pub bytes: InstructionBytes,
     /// The instruction; `None` if the bytes are none.
     pub decoded: Option<Instruction>,
+}
+
+/// The bytes of one instruction.
+#[derive(Clone, Copy, Debug)]
+pub struct InstructionBytes {
+    bytes: [u8; LONGEST_INSTRUCTION],
+    len: u8,
+}
+
+impl InstructionBytes {
+    /// `None` if they are too many.
+    pub fn new(of: &[u8]) -> Option<Self> {
+        let mut bytes = [0; LONGEST_INSTRUCTION];
+        bytes.get_mut(..of.len())?.copy_from_slice(of);
+        Some(Self { bytes, len: of.len() as u8 })
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// A place in the code of a block that depends on where the block lies and which number it has: the offset of a 32-bit
+/// word from the block's first host byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fixup {
+    /// A [`Reason`]; a jump to the exit stub follows.
+    Leave(u16),
+    /// The block's own number.
+    Origin(u16),
+}
+
+impl Fixup {
+    /// From the word of [`Fixup::Leave`] to the rel32 of the jump after it.
+    pub const TO_JUMP: usize = 5;
+
+    /// The offset of the word.
+    pub fn at(self) -> usize {
+        match self {
+            Self::Leave(at) | Self::Origin(at) => usize::from(at),
+        }
+    }
+}
+
+/// The numbers in the cache's tables of what belongs to a block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartNumbers {
+    pub sites: Range<u32>,
+    pub links: Range<u32>,
+    pub helpers: Range<u32>,
+    /// One for each instruction.
+    pub marks: Range<u32>,
+    pub fixups: Range<u32>,
+}
+
+/// Whether a block is in the store already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeping {
+    /// It came from there, or went there.
+    Kept,
+    /// It may go there.
+    Fresh,
+    /// It is executed once.
+    Never,
 }
 
 /// A mark at each instruction of a block: what a host signal in it means.
@@ -280,8 +347,14 @@ pub struct Block {
     pub flags_live: Liveness,
     /// How it goes on.
     pub leads_on: LeadsOn,
-    /// The marks of its instructions.
-    pub marks: Range<u32>,
+    /// Bytes of its code.
+    pub host_bytes: u32,
+    /// Whether its accesses may share lookups.
+    pub sharing: Sharing,
+    /// Whether it is in the store.
+    pub keeping: Keeping,
+    /// What belongs to it.
+    pub parts: PartNumbers,
     /// The last link that was made to lead here; the others hang on it.
     pub incoming: Option<NonZeroU32>,
     /// Which space's code map it belongs to.
@@ -290,8 +363,6 @@ pub struct Block {
     pub unserved: u32,
     /// What its bytes were, for `--verify-code`.
     pub source_bytes: Box<[u8]>,
-    /// The first of its sites; only a prepared block, which has at most two, needs them.
-    pub sites: Range<u32>,
 }
 
 /// How a block goes on.

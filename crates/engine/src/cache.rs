@@ -4,20 +4,30 @@
 //! page and every frame its translator read, successors that it only peeked at included, and dies with any of them:
 //! its map forgets it, the jumps that lead to it lead to their cold paths again, the jump caches drop it. Its host code
 //! stays where it is until the whole cache is emptied, so that a CPU that is about to come back into it still can.
+//!
+//! When the last tree of a map is gone, or the cache is emptied, blocks go to the store, and come from there again.
+
+mod death;
+mod keeping;
+mod trees;
 
 use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
-use crate::block::{Block, BlockId, Entry, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, Site};
+use crate::block::{
+    Block, BlockId, Entry, Fixup, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, Site,
+};
 use crate::code_map::CodeMap;
-use crate::context::{self, Slot};
+use crate::context::Slot;
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
-use crate::translate::{Place, Plan, Sharing, Translator, Variant};
-use addr::{Page, PageRange, Pfn, VirtAddr};
+use crate::store::{Content, Store};
+use crate::translate::{Parts, Place, Plan, Sharing, Translator, Variant};
+use addr::{Page, Pfn, VirtAddr};
 use host::CodeMemory;
 use mmu::{CpuView, Memory, Stores, Tables};
 use rustc_hash::FxHashMap;
 use std::io;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// Bytes that one translation may need at most; a new block is begun only where as many are left.
@@ -37,6 +47,8 @@ struct Tree {
 pub struct CacheCounts {
     /// Blocks translated.
     pub blocks: u64,
+    /// Blocks that came from the store.
+    pub recalled: u64,
     /// Guest bytes translated.
     pub guest_bytes: u64,
     /// Host bytes of the blocks that are in the cache now.
@@ -61,10 +73,15 @@ pub struct CodeCache {
     links: Vec<Link>,
     helpers: Vec<Helper>,
     marks: Vec<Mark>,
+    fixups: Vec<Fixup>,
     trees: FxHashMap<u64, Tree>,
     maps: FxHashMap<u64, CodeMap>,
     next_map: u64,
     by_frame: FxHashMap<Pfn, Vec<BlockId>>,
+    /// What is in frames of code, as far as somebody asked; each of them is marked.
+    contents: FxHashMap<Pfn, Content>,
+    store: Option<Store>,
+    recalled: keeping::Recalled,
     views: Vec<Weak<CpuView>>,
     counts: CacheCounts,
 }
@@ -88,10 +105,14 @@ impl CodeCache {
             links: Vec::with_capacity(bytes / 128),
             helpers: Vec::new(),
             marks: Vec::with_capacity(bytes / 32),
+            fixups: Vec::with_capacity(bytes / 64),
             trees: FxHashMap::default(),
             maps: FxHashMap::default(),
             next_map: 0,
             by_frame: FxHashMap::default(),
+            contents: FxHashMap::default(),
+            store: None,
+            recalled: keeping::Recalled::default(),
             views: Vec::new(),
             counts: CacheCounts::default(),
         })
@@ -115,7 +136,9 @@ impl CodeCache {
             + self.sites.len() * size_of::<Site>()
             + self.links.len() * size_of::<Link>()
             + self.helpers.len() * size_of::<Helper>()
-            + self.marks.len() * size_of::<Mark>();
+            + self.marks.len() * size_of::<Mark>()
+            + self.fixups.len() * size_of::<Fixup>()
+            + self.store.as_ref().map_or(0, Store::bytes);
         u64::from(self.used) + tables as u64
     }
 
@@ -161,7 +184,7 @@ impl CodeCache {
     }
 
     fn marks_of(&self, block: &Block) -> &[Mark] {
-        &self.marks[block.marks.start as usize..block.marks.end as usize]
+        part(&self.marks, &block.parts.marks)
     }
 
     pub fn host_address(&self, offset: u32) -> u64 {
@@ -200,73 +223,16 @@ impl CodeCache {
         if let Some(id) = map.block(rip, variant) {
             return Ok(id);
         }
-        self.translate(tables, rip, variant)
-    }
-
-    // Trees and their maps. After a fork two trees share one, until the mappings of either change.
-
-    /// Makes a tree known that is about to run.
-    pub fn register(&mut self, tables: &Arc<Tables>) {
-        if !self.trees.contains_key(&tables.id()) {
-            self.forget_dead_trees();
-            let map = self.new_map();
-            self.add_tree(tables, map);
-        }
-    }
-
-    /// Lets a new tree, a copy of a known one, use its code.
-    pub fn share(&mut self, parent: &Tables, child: &Arc<Tables>) {
-        if let Some(map) = self.trees.get(&parent.id()).map(|tree| tree.map) {
-            self.add_tree(child, map);
-        }
-    }
-
-    fn add_tree(&mut self, tables: &Arc<Tables>, map: u64) {
-        self.maps.entry(map).or_default().users += 1;
-        self.trees.insert(tables.id(), Tree { map, tables: Arc::downgrade(tables) });
-    }
-
-    fn new_map(&mut self) -> u64 {
-        self.next_map += 1;
-        self.next_map
-    }
-
-    fn map_of(&self, tables: &Tables) -> u64 {
-        self.trees.get(&tables.id()).expect("a tree is registered before it runs").map
-    }
-
-    fn forget_dead_trees(&mut self) {
-        let dead = self.trees.extract_if(|_, tree| tree.tables.strong_count() == 0);
-        let maps: Vec<u64> = dead.map(|(_, tree)| tree.map).collect();
-        maps.into_iter().for_each(|map| self.leave_map(map));
-    }
-
-    fn leave_map(&mut self, number: u64) {
-        let map = self.maps.get_mut(&number).expect("a tree's map exists");
-        map.users -= 1;
-        if map.users == 0 {
-            let ids: Vec<BlockId> = map.blocks().collect();
-            ids.into_iter().for_each(|id| self.kill(id));
-            self.maps.remove(&number);
-        }
-    }
-
-    /// Gives a tree whose mappings differ from now on a map of its own.
-    fn split(&mut self, tables: &Tables) {
-        let old = self.map_of(tables);
-        let map = self.new_map();
-        if let Some(tree) = self.trees.get_mut(&tables.id()) {
-            tree.map = map;
-        }
-        self.maps.entry(map).or_default().users = 1;
-        self.leave_map(old);
-        self.live_views().for_each(|view| context::flush_jump_cache(&view, self.gate.nowhere));
-    }
-
-    fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
         if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
             self.empty();
         }
+        match self.recall(tables, rip, variant) {
+            Some(id) => Ok(id),
+            None => self.translate(tables, rip, variant),
+        }
+    }
+
+    fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
         let map = self.map_of(tables);
         let CodeMap { by_page, users, .. } = &self.maps[&map];
         let starts = by_page.get(&rip.page()).map(|of_page| &of_page.starts);
@@ -274,38 +240,46 @@ impl CodeCache {
         // A tree that shares its map may not have the page yet.
         let known = (*users == 1).then_some(by_page);
         let mut source = Source::new(&memory, tables).knowing(known);
-        let place = Place {
+        let place = self.next_place(map, rip);
+        let block = self.translator.translate(&mut source, starts, rip, variant, self.plan, place)?;
+        let pages = source.into_pages();
+        self.counts.blocks += 1;
+        self.counts.guest_bytes += u64::from(block.guest_bytes);
+        let parts = self.translator.take_parts();
+        let id = self.insert(block, &parts, &pages);
+        self.translator.reuse(parts);
+        Ok(id)
+    }
+
+    /// Where the next block goes.
+    fn next_place(&self, map: u64, rip: VirtAddr) -> Place {
+        Place {
             block: self.blocks.len() as BlockId,
             first_site: self.sites.len() as u32,
             first_link: self.links.len() as u32,
             first_helper: self.helpers.len() as u32,
             first_mark: self.marks.len() as u32,
+            first_fixup: self.fixups.len() as u32,
             host: self.used,
             address: self.host_address(self.used),
             exit: self.gate.exit,
             map,
             sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
-        };
-        let block = self.translator.translate(&mut source, starts, rip, variant, self.plan, place)?;
-        let pages = source.into_pages();
-        Ok(self.insert(block, &pages))
+        }
     }
 
-    /// Puts the block that was just translated into the cache, with its parts; it depends on `sources`.
-    fn insert(&mut self, block: Block, sources: &[(Page, Pfn)]) -> BlockId {
+    /// Puts a block into the cache, with its parts; it depends on `sources`.
+    fn insert(&mut self, block: Block, parts: &Parts, sources: &[(Page, Pfn)]) -> BlockId {
         let id = self.blocks.len() as BlockId;
-        let parts = self.translator.parts();
         self.code.write(self.used as usize, &parts.code);
         self.used = (self.used + parts.code.len() as u32).next_multiple_of(16);
         self.sites.extend_from_slice(&parts.sites);
         self.links.extend_from_slice(&parts.links);
         self.helpers.extend_from_slice(&parts.helpers);
         self.marks.extend_from_slice(&parts.marks);
-        self.counts.blocks += 1;
-        self.counts.guest_bytes += u64::from(block.guest_bytes);
+        self.fixups.extend_from_slice(&parts.fixups);
         self.counts.host_bytes += parts.code.len() as u64;
         let map = self.maps.entry(block.map).or_default();
-        let mut newly_marked = Vec::new();
         for (page, pfn) in sources {
             let of_page = map.page(*page, *pfn);
             of_page.dependents.push(id);
@@ -313,21 +287,29 @@ impl CodeCache {
                 of_page.enter(block.rip, block.variant, id);
             }
             self.by_frame.entry(*pfn).or_default().push(id);
-            // A prepared block is looked up anew each time; marking for it would make a store that patches the next
-            // instruction of its own page start over for ever.
-            let marks = self.memory.code();
-            if block.variant != Variant::Prepared && !marks.is_marked(*pfn) && marks.mark(*pfn) == Stores::Possible {
-                newly_marked.push(self.memory.ram().frame_address(*pfn) as u64);
-            }
+        }
+        // A prepared block is looked up anew each time; marking for it would make a store that patches the next
+        // instruction of its own page start over for ever.
+        if block.variant != Variant::Prepared {
+            self.watch(sources.iter().map(|(_, pfn)| *pfn));
         }
         self.starts.push(block.host);
         self.blocks.push(Some(block));
+        id
+    }
+
+    /// Sees to it that every store to some frames is noted.
+    fn watch(&self, frames: impl Iterator<Item = Pfn>) {
+        let marks = self.memory.code();
+        let newly_marked: Vec<u64> = frames
+            .filter(|pfn| !marks.is_marked(*pfn) && marks.mark(*pfn) == Stores::Possible)
+            .map(|pfn| self.memory.ram().frame_address(pfn) as u64)
+            .collect();
         if !newly_marked.is_empty() {
             for view in self.live_views() {
                 view.flush_writes_where(|address| newly_marked.contains(&address));
             }
         }
-        id
     }
 
     /// A shared lookup of a block cannot serve, although its bytes lie in one page. If that happens again and again, the
@@ -397,93 +379,11 @@ impl CodeCache {
         }
         self.host_address(at)
     }
+}
 
-    /// Follows what the kernel said of a tree and of frames since the last call.
-    pub fn drain(&mut self, tables: &Tables) {
-        if tables.changes().has_pending() {
-            self.translator.forget_peeked();
-            let ranges = tables.changes().take();
-            if self.maps[&self.map_of(tables)].users > 1 {
-                self.split(tables);
-            }
-            let map = self.map_of(tables);
-            ranges.into_iter().for_each(|range| self.forget_pages(map, range));
-        }
-        if self.memory.code().has_written() {
-            self.translator.forget_peeked();
-            for pfn in self.memory.code().take_written() {
-                self.forget_frame(pfn);
-            }
-        }
-    }
-
-    fn forget_pages(&mut self, map: u64, range: PageRange) {
-        let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
-        let mut dead = Vec::new();
-        if range.count() < pages.len() as u64 {
-            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.dependents));
-        } else {
-            pages.retain(|page, of_page| {
-                let kept = !range.contains(*page);
-                if !kept {
-                    dead.append(&mut of_page.dependents);
-                }
-                kept
-            });
-        }
-        dead.into_iter().for_each(|id| self.kill(id));
-    }
-
-    fn forget_frame(&mut self, pfn: Pfn) {
-        for id in self.by_frame.remove(&pfn).unwrap_or_default() {
-            self.kill(id);
-        }
-        self.memory.code().unmark(pfn);
-    }
-
-    /// A block dies: nothing leads to it any more.
-    fn kill(&mut self, id: BlockId) {
-        let Some(block) = self.blocks[id as usize].take() else { return };
-        if let Some(map) = self.maps.get_mut(&block.map) {
-            map.forget(block.rip, block.variant, id);
-        }
-        let mut incoming = block.incoming;
-        while let Some(number) = incoming {
-            let link = &mut self.links[number.get() as usize - 1];
-            link.linked = Linked::No;
-            incoming = link.before.take();
-            let (jump, cold) = (link.jump, link.cold);
-            self.lead(jump, cold);
-        }
-        if let Some(entry) = block.indirect {
-            let (host, nowhere) = (self.host_address(entry), self.gate.nowhere);
-            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip, host, nowhere));
-        }
-    }
-
-    /// Empties the whole cache.
-    fn empty(&mut self) {
-        for pfn in self.by_frame.keys() {
-            self.memory.code().unmark(*pfn);
-        }
-        self.by_frame.clear();
-        self.translator.forget_peeked();
-        for map in self.maps.values_mut() {
-            map.by_page.clear();
-            map.unshared.clear();
-        }
-        self.blocks.clear();
-        self.starts.clear();
-        self.sites.clear();
-        self.links.clear();
-        self.helpers.clear();
-        self.marks.clear();
-        self.live_views().for_each(|view| context::flush_jump_cache(&view, self.gate.nowhere));
-        self.used = (self.gate.bytes as u32).next_multiple_of(64);
-        self.generation += 1;
-        self.counts.flushes += 1;
-        self.counts.host_bytes = 0;
-    }
+/// Some of the cache's records.
+fn part<'a, T>(all: &'a [T], numbers: &Range<u32>) -> &'a [T] {
+    &all[numbers.start as usize..numbers.end as usize]
 }
 
 /// A link's number as blocks and links remember it.

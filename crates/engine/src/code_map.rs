@@ -1,6 +1,7 @@
 //! Which blocks there are of the code that a tree of page tables maps.
 
 use crate::block::BlockId;
+use crate::store::ProgramId;
 use crate::translate::{Starts, Variant};
 use addr::{Page, Pfn, VirtAddr};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -10,6 +11,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub struct CodeMap {
     /// How many trees.
     pub users: u32,
+    /// The program that they run, if its translations are kept.
+    pub program: Option<ProgramId>,
     pub by_page: FxHashMap<Page, Box<PageOfBlocks>>,
     /// Blocks whose shared lookups mostly fail: they are translated without.
     pub unshared: FxHashSet<VirtAddr>,
@@ -52,14 +55,14 @@ pub struct PageOfBlocks {
 
 /// A block that begins in a page.
 #[derive(Clone, Copy)]
-struct Entry {
-    key: u16,
-    block: BlockId,
+pub struct Entry {
+    pub key: u16,
+    pub block: BlockId,
 }
 
 impl Entry {
     /// Where in its page a block begins, and its variant.
-    fn key(rip: VirtAddr, variant: Variant) -> u16 {
+    pub fn key(rip: VirtAddr, variant: Variant) -> u16 {
         (rip.page_offset() as u16) << 3 | variant as u16
     }
 }
@@ -79,6 +82,11 @@ impl PageOfBlocks {
         if variant == Variant::Plain {
             self.starts.add(rip);
         }
+    }
+
+    /// The blocks that begin in the page, in the order of their keys.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     fn block(&self, key: u16) -> Option<BlockId> {

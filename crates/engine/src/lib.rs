@@ -33,6 +33,7 @@ mod slow;
 mod source;
 mod state;
 mod step;
+mod store;
 mod translate;
 mod trap;
 mod x87;
@@ -42,12 +43,14 @@ pub use cpu::{Budget, Cpu, instructions};
 pub use exit::{Exception, Exit, Fault, Name, Opcode};
 pub use flags::cpu_flags;
 pub use sabotage::Sabotage;
+pub use store::Archive;
 pub use translate::{Chaos, Count, Extent, Plan, Verify};
 
 use cache::CodeCache;
 use mmu::{Memory, Tables};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::Store;
 
 /// The CPU that is announced to programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +162,26 @@ impl Engine {
         let plan = plan_of(&config);
         let cache = CodeCache::new(Arc::clone(&memory), config.code_cache_bytes, plan)?;
         Ok(Self { memory, config, cache: Mutex::new(cache) })
+    }
+
+    /// Keeps translations from now on, for other processes and in an archive. Those of a run for torture are no other
+    /// run's business, and stay unkept.
+    pub fn keep_translations(&self, archive: Option<Box<dyn Archive>>) {
+        let Plan { count, chaos, extent, verify, sabotage } = self.plan();
+        if (chaos, extent, verify, sabotage) == (Chaos::No, Extent::Superblock, Verify::No, None) {
+            let translator = format!("{count:?} {:?}", self.config.isa);
+            self.cache().keep_in(Store::new(archive, &translator));
+        }
+    }
+
+    /// Says which program a tree is about to run, by a name that is the same in every run.
+    pub fn begin_program(&self, tables: &Arc<Tables>, name: &[u8]) {
+        self.cache().begin_program(tables, name);
+    }
+
+    /// Puts the translations of all programs into the archive, as far as that is worth it.
+    pub fn save_translations(&self) {
+        self.cache().save();
     }
 
     /// How it was made.

@@ -316,7 +316,7 @@ impl Run<'_> {
         self.state().settle(site.placement);
         let cache = self.engine.cache();
         let block = cache.block(site.block).expect("the block that was just left is alive");
-        self.uncount(block.marks.len() - usize::from(site.instruction));
+        self.uncount(block.parts.marks.len() - usize::from(site.instruction));
         cache.instruction_address(block, site.instruction)
     }
 
@@ -344,7 +344,7 @@ impl Run<'_> {
         let cache = self.engine.cache();
         let block = cache.block(helper.block).expect("the block that was just left is alive");
         let rip = cache.instruction_address(block, helper.instruction);
-        self.uncount(block.marks.len() - usize::from(helper.instruction));
+        self.uncount(block.parts.marks.len() - usize::from(helper.instruction));
         drop(cache);
         match helper.decoded {
             Some(instruction) => {
@@ -384,7 +384,7 @@ impl Run<'_> {
         let offset = (trapped.address - cache.host_address(block.host)) as u32;
         let (index, mark) = cache.mark_at(block, offset).expect("only a guest instruction traps");
         let rip = block.rip + u64::from(mark.guest);
-        let left = block.marks.len() - index;
+        let left = block.parts.marks.len() - index;
         drop(cache);
         self.state().settle(mark.placement);
         self.uncount(left);

@@ -75,7 +75,7 @@ impl Run<'_> {
             .find(self.tables, rip, Variant::Prepared)
             .map_err(|FetchRefused { addr, refusal }| Exit::Fault(Fault { addr, access: Access::Execute, refusal }))?;
         let block = cache.block(id).expect("a block that was just found is alive");
-        let sites = block.sites.clone().map(|number| cache.site(number)).collect();
+        let sites = block.parts.sites.clone().map(|number| cache.site(number)).collect();
         let (body, next) = (block.body, rip.wrapping_add(u64::from(block.guest_bytes)));
         Slot::TARGET.set(&self.cpu.view, cache.host_address(body));
         Ok((sites, next))

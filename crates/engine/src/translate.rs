@@ -21,7 +21,7 @@ mod straight;
 mod string;
 
 use crate::analysis::{Analysed, Class, Shapes, UsesX87, analyse};
-use crate::block::{Block, BlockId, Flags, Helper, LeadsOn, Link, Liveness, Mark, Site};
+use crate::block::{Block, BlockId, Fixup, Flags, Helper, Keeping, LeadsOn, Link, Liveness, Mark, PartNumbers, Site};
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::{PAGE_BYTES, VirtAddr};
@@ -58,6 +58,9 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// Those that may be kept for later: the others are executed once.
+    pub const KEPT: [Self; 3] = [Self::Plain, Self::FlagsParked, Self::Exact];
+
     /// Where the flags are at the entry.
     pub fn flags(self) -> Flags {
         match self {
@@ -134,6 +137,7 @@ pub struct Place {
     pub first_link: u32,
     pub first_helper: u32,
     pub first_mark: u32,
+    pub first_fixup: u32,
     /// Host offset in the code cache, and the host address of it.
     pub host: u32,
     pub address: u64,
@@ -159,19 +163,33 @@ pub struct Parts {
     pub links: Vec<Link>,
     pub helpers: Vec<Helper>,
     pub marks: Vec<Mark>,
+    pub fixups: Vec<Fixup>,
     cold: Vec<Cold>,
     shared: Vec<Shared>,
 }
 
 impl Parts {
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.code.clear();
         self.sites.clear();
         self.links.clear();
         self.helpers.clear();
         self.marks.clear();
+        self.fixups.clear();
         self.cold.clear();
         self.shared.clear();
+    }
+
+    /// The numbers that they have at a place.
+    pub fn numbers(&self, place: &Place) -> PartNumbers {
+        let numbers = |first: u32, count: usize| first..first + count as u32;
+        PartNumbers {
+            sites: numbers(place.first_site, self.sites.len()),
+            links: numbers(place.first_link, self.links.len()),
+            helpers: numbers(place.first_helper, self.helpers.len()),
+            marks: numbers(place.first_mark, self.marks.len()),
+            fixups: numbers(place.first_fixup, self.fixups.len()),
+        }
     }
 }
 
@@ -222,8 +240,13 @@ impl Translator {
     }
 
     /// The parts of the block that was translated last.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
+    pub fn take_parts(&mut self) -> Parts {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// Gives buffers back.
+    pub fn reuse(&mut self, parts: Parts) {
+        self.parts = parts;
     }
 
     /// Some code has changed: what was seen of it is old.
@@ -326,7 +349,6 @@ impl Translator {
         emitter.emit_cold();
         let guest_bytes = self.instructions.iter().map(|i| u32::from(i.len)).sum();
         self.parts = emitter.into_parts();
-        let Parts { sites, marks, .. } = &self.parts;
         let leads_on = self.leads_on();
         Block {
             rip,
@@ -337,12 +359,14 @@ impl Translator {
             indirect: None,
             flags_live,
             leads_on,
-            marks: place.first_mark..place.first_mark + marks.len() as u32,
+            host_bytes: self.parts.code.len() as u32,
+            sharing: place.sharing,
+            keeping: if Variant::KEPT.contains(&variant) { Keeping::Fresh } else { Keeping::Never },
+            parts: self.parts.numbers(&place),
             incoming: None,
             map: place.map,
             unserved: 0,
             source_bytes: self.source_bytes(plan),
-            sites: place.first_site..place.first_site + sites.len() as u32,
         }
     }
 }

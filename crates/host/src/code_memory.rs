@@ -68,6 +68,13 @@ impl CodeMemory {
         self.base.as_ptr() as u64 + offset as u64
     }
 
+    /// Copies bytes out, onto the end of a vector.
+    pub fn append_to(&self, out: &mut Vec<u8>, offset: usize, bytes: usize) {
+        assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.bytes), "code lies in the code memory");
+        // SAFETY: the range was checked; it is initialised, since the host commits zeros, and only `&mut self` writes.
+        out.extend_from_slice(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), bytes) });
+    }
+
     /// Copies bytes in.
     pub fn write(&mut self, offset: usize, code: &[u8]) {
         assert!(offset.checked_add(code.len()).is_some_and(|end| end <= self.bytes), "code lies in the code memory");

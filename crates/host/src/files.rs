@@ -5,8 +5,9 @@ use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 /// What mmap wants to know of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +45,21 @@ pub fn describe(descriptor: RawFd) -> io::Result<Described> {
         mtime_ns: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
     };
     Ok(Described { identity, kind, rdev: stat.st_rdev, flags })
+}
+
+/// Gives an unnamed file (`O_TMPFILE`) a name, which must be free.
+///
+/// # Errors
+/// The host's: `EEXIST` where the name is taken.
+pub fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let of_thread = CString::new(format!("/proc/thread-self/fd/{}", file.as_raw_fd()))?;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+    // SAFETY: both names end with a zero byte.
+    match unsafe { libc::linkat(here, of_thread.as_ptr(), here, path.as_ptr(), follow) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Whether programs on a descriptor's filesystem may be run.

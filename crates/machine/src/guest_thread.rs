@@ -64,6 +64,7 @@ impl GuestThread {
             Outcome::Exec(tid) => {
                 self.rename(tid);
                 self.forget_space();
+                self.shared.begin_program(tid);
                 self.note_areas();
                 Some(Outcome::Done)
             }

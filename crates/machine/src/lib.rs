@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod code_archive;
 mod config;
 mod control;
 mod core_file;
@@ -30,6 +31,7 @@ mod token;
 mod vcpus;
 mod voice;
 
+pub use code_archive::CodeArchive;
 pub use config::{Count, FileCache, Isa, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode};
 pub use control::Control;
 pub use crash::{Crash, CrashReport, Death, Place, signal_name};

@@ -1,6 +1,7 @@
 //! A machine, from the options to the report.
 
 use crate::accounts::Accounts;
+use crate::code_archive::CodeArchive;
 use crate::config::{Count, FileCache, Isa, Levels, Placement, VerifyCode};
 use crate::control::Control;
 use crate::crash::CrashReport;
@@ -9,7 +10,7 @@ use crate::shared::Shared;
 use crate::voice::{EventLog, Voice, Warnings};
 use crate::{MachineConfig, Program, Report};
 use addr::PAGE_BYTES;
-use engine::{Engine, EngineConfig, Verify};
+use engine::{Archive, Engine, EngineConfig, Verify};
 use host::outer_signals::{self, HeldSignals};
 use kernel::mm::{Aslr, MmConfig};
 use kernel::{Kernel, KernelConfig, LoadError, Processor};
@@ -103,8 +104,22 @@ impl Machine {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the host's processor is no x86-64-v3"));
         }
         let memory = Memory::new((config.ram_bytes / PAGE_BYTES) as u32)?;
-        let engine = Arc::new(Engine::new(Arc::clone(&memory), engine_config(&config))?);
-        Ok(Self { config, memory, engine })
+        let engine = Engine::new(Arc::clone(&memory), engine_config(&config))?;
+        Ok(Self { config, memory, engine: Arc::new(engine) })
+    }
+
+    /// The same; translations serve every process of the run that has the same code at the same addresses, and later
+    /// runs too if there is an archive for them.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn keeping_translations(config: MachineConfig, archive: Option<CodeArchive>) -> io::Result<Self> {
+        let machine = Self::new(config)?;
+        // Where addresses are drawn, no program finds its code where another had it.
+        if machine.config.placement == Placement::Fixed {
+            machine.engine.keep_translations(archive.map(|archive| Box::new(archive) as Box<dyn Archive>));
+        }
+        Ok(machine)
     }
 
     /// Runs a program, and what it starts, to the end.
@@ -146,6 +161,7 @@ impl Machine {
         });
         shared.tasks.join_all();
         let wall = started.elapsed();
+        self.engine.save_translations();
         shared.note_end();
         // A panic of the thread has been printed already; the guest has ended.
         let _ = timers.join();
@@ -193,6 +209,7 @@ fn begin(shared: &Arc<Shared>, program: &Program) -> Result<(), CannotRun> {
         // The machine waits for exactly this message.
         match loaded {
             Ok((tid, registers)) => {
+                guest.begin_program(tid);
                 answer.send(Ok(())).expect("the machine waits");
                 GuestThread::new(&guest, tid, registers).run();
             }

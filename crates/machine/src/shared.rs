@@ -100,6 +100,12 @@ impl Shared {
         Some(answer)
     }
 
+    /// Tells the engine which program a thread is about to begin.
+    pub fn begin_program(&self, tid: Tid) {
+        let (tables, path) = self.with_kernel(|kernel| (kernel.tables(tid), kernel.image_of(tid).path.clone()));
+        self.engine.begin_program(&tables, &path);
+    }
+
     /// Guest instructions that were executed, if they are counted.
     pub fn instructions(&self) -> u64 {
         self.views.iter().map(|view| engine::instructions(view)).sum()

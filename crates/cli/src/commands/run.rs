@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use clap::Args;
 use host::TerminalModes;
 use machine::{
-    CannotRun, Control, Ended, EventLog, ExitStatus, Format, Kinds, LoadError, Machine, Maps, NotFound, OuterSignals,
-    Program, Warnings, Watch,
+    CannotRun, Control, Ended, EventLog, ExitStatus, Format, Kinds, LoadError, Maps, NotFound, OuterSignals, Program,
+    Warnings, Watch,
 };
 use options::{MachineOptions, ReportOptions};
 use service::Interval;
@@ -47,7 +47,6 @@ pub fn run(options: &Run) -> Result<ExitCode, Failure> {
 
 impl Run {
     fn run(&self) -> Result<ExitCode, Failure> {
-        let config = self.machine.config();
         let (name, arguments) = self.command.split_first().expect("clap asks for a program");
         let program = Program::find(name, arguments).map_err(|NotFound(sentence)| Failure::not_found(sentence))?;
         let mut report_file = self.report.report.as_deref().map(create).transpose()?;
@@ -65,7 +64,7 @@ impl Run {
             );
         }
         let machine =
-            Machine::new(config).map_err(|error| Failure::usage(format!("no machine can be built: {error}")))?;
+            self.machine.build().map_err(|error| Failure::usage(format!("no machine can be built: {error}")))?;
         let socket = self.control_socket();
         let modes = TerminalModes::of_stdin();
         let mut reports = None;

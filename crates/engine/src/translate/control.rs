@@ -4,7 +4,7 @@ use super::Variant;
 use super::emit::{Emitter, Looped};
 use crate::analysis::{Class, Operand, Target};
 use crate::asm::{At, RCX, RDX, RSP, Reg, Width};
-use crate::block::{Address, Flags, Narrow, Use};
+use crate::block::{Address, Fixup, Flags, Narrow, Use};
 use crate::context::{Slot, jump_cache_offset};
 use addr::VirtAddr;
 
@@ -185,6 +185,7 @@ impl Emitter<'_> {
         self.unpark_flags(1 << RCX);
         self.unpark(!INDIRECT_PARKED);
         self.asm.store_gs_imm(Slot::JUMPED_FROM, self.place.block);
+        self.parts.fixups.push(Fixup::Origin((self.asm.here() - 4) as u16));
         self.asm.zero_extend16(RDX, RCX);
         self.asm.jmp_gs_scaled(RDX, jump_cache_offset());
     }

@@ -4,7 +4,7 @@ use super::emit::{CC_BELOW_OR_EQUAL, Emitter};
 use super::{Count, Variant};
 use crate::analysis::decode;
 use crate::asm::Reg;
-use crate::block::{Entry, Flags, Helper, Link, Linked, Reason};
+use crate::block::{Entry, Fixup, Flags, Helper, InstructionBytes, Link, Linked, Reason};
 use crate::context::Slot;
 use addr::{PAGE_BYTES, VirtAddr};
 
@@ -34,6 +34,7 @@ impl Emitter<'_> {
             block: self.place.block,
             instruction: self.index as u8,
             placement: self.placement(),
+            bytes: InstructionBytes::new(self.current_bytes()).expect("an instruction is no longer than the longest"),
             decoded: decode(self.current_bytes(), self.current().rip),
         });
         Reason::Helper(number)
@@ -47,6 +48,7 @@ impl Emitter<'_> {
     /// Leaves here.
     pub fn leave(&mut self, reason: Reason) {
         self.asm.store_gs_imm(Slot::REASON, reason.encode());
+        self.parts.fixups.push(Fixup::Leave((self.asm.here() - 4) as u16));
         self.asm.jmp(self.place.exit);
     }
 

@@ -3,8 +3,10 @@
 use super::{duration, size};
 use clap::{Args, ValueEnum};
 use machine::{
-    Count, FileCache, Isa, Kinds, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, MachineConfig, Placement, VerifyCode,
+    CodeArchive, Count, FileCache, Isa, Kinds, Levels, MAX_RAM_BYTES, MIN_RAM_BYTES, Machine, MachineConfig, Placement,
+    VerifyCode,
 };
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +44,9 @@ pub struct MachineOptions {
     /// Count guest instructions
     #[arg(long)]
     count: bool,
+    /// Keep translated code from run to run in a directory, or nowhere [default: ~/.cache/pagewalk/code]
+    #[arg(long, value_name = "DIR|none")]
+    code_cache: Option<PathBuf>,
     /// Torture: every Nth lookup fails, and its page is evicted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(LEAST_CHAOS..))]
     chaos: Option<u32>,
@@ -50,9 +55,26 @@ pub struct MachineOptions {
     verify_code: bool,
 }
 
+/// What `--code-cache` says for nowhere.
+const NOWHERE: &str = "none";
+
 impl MachineOptions {
+    /// A machine as the options ask for it.
+    ///
+    /// # Errors
+    /// The host's, when it has not enough memory for it, or a processor that cannot stand for the machine's.
+    pub fn build(&self) -> io::Result<Machine> {
+        let config = self.config();
+        let own_directory = || user_cache().map(|cache| cache.join("pagewalk/code"));
+        match self.code_cache.clone().or_else(own_directory) {
+            Some(nowhere) if nowhere.as_os_str() == NOWHERE => Machine::new(config),
+            Some(directory) => Machine::keeping_translations(config, Some(CodeArchive::new(directory)?)),
+            None => Machine::keeping_translations(config, None),
+        }
+    }
+
     /// The machine that the options ask for.
-    pub fn config(&self) -> MachineConfig {
+    fn config(&self) -> MachineConfig {
         let host = MachineConfig::of_this_host();
         MachineConfig {
             ram_bytes: self.ram.unwrap_or(host.ram_bytes),
@@ -77,6 +99,13 @@ impl MachineOptions {
             verify_code: if self.verify_code { VerifyCode::Yes } else { VerifyCode::No },
         }
     }
+}
+
+/// Where the user's programs keep what they can make again (XDG base directory specification).
+fn user_cache() -> Option<PathBuf> {
+    let directory = |name, below: &str| std::env::var_os(name).map(|directory| PathBuf::from(directory).join(below));
+    let absolute = |directory: &PathBuf| directory.is_absolute();
+    directory("XDG_CACHE_HOME", "").filter(absolute).or_else(|| directory("HOME", ".cache").filter(absolute))
 }
 
 fn ram(text: &str) -> Result<u64, String> {

@@ -1,0 +1,105 @@
+//! How blocks end: their code changed, or the cache is full.
+
+use super::CodeCache;
+use crate::block::{BlockId, Linked};
+use crate::context;
+use addr::{PageRange, Pfn};
+use mmu::Tables;
+
+impl CodeCache {
+    /// Follows what the kernel said of a tree and of frames since the last call.
+    pub fn drain(&mut self, tables: &Tables) {
+        if tables.changes().has_pending() {
+            self.translator.forget_peeked();
+            let ranges = tables.changes().take();
+            if self.maps[&self.map_of(tables)].users > 1 {
+                self.split(tables);
+            }
+            let map = self.map_of(tables);
+            ranges.into_iter().for_each(|range| self.forget_pages(map, range));
+        }
+        self.forget_written();
+    }
+
+    /// Forgets the code in frames that have been written to or freed.
+    pub(super) fn forget_written(&mut self) {
+        if self.memory.code().has_written() {
+            self.translator.forget_peeked();
+            for pfn in self.memory.code().take_written() {
+                self.forget_frame(pfn);
+            }
+        }
+    }
+
+    fn forget_pages(&mut self, map: u64, range: PageRange) {
+        let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
+        let mut dead = Vec::new();
+        if range.count() < pages.len() as u64 {
+            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.dependents));
+        } else {
+            pages.retain(|page, of_page| {
+                let kept = !range.contains(*page);
+                if !kept {
+                    dead.append(&mut of_page.dependents);
+                }
+                kept
+            });
+        }
+        dead.into_iter().for_each(|id| self.kill(id));
+    }
+
+    fn forget_frame(&mut self, pfn: Pfn) {
+        for id in self.by_frame.remove(&pfn).unwrap_or_default() {
+            self.kill(id);
+        }
+        self.contents.remove(&pfn);
+        self.memory.code().unmark(pfn);
+    }
+
+    /// A block dies: nothing leads to it any more.
+    pub(super) fn kill(&mut self, id: BlockId) {
+        let Some(block) = self.blocks[id as usize].take() else { return };
+        if let Some(map) = self.maps.get_mut(&block.map) {
+            map.forget(block.rip, block.variant, id);
+        }
+        let mut incoming = block.incoming;
+        while let Some(number) = incoming {
+            let link = &mut self.links[number.get() as usize - 1];
+            link.linked = Linked::No;
+            incoming = link.before.take();
+            let (jump, cold) = (link.jump, link.cold);
+            self.lead(jump, cold);
+        }
+        if let Some(entry) = block.indirect {
+            let (host, nowhere) = (self.host_address(entry), self.gate.nowhere);
+            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip, host, nowhere));
+        }
+    }
+
+    /// Empties the whole cache.
+    pub(super) fn empty(&mut self) {
+        self.keep_all();
+        for pfn in self.by_frame.keys().chain(self.contents.keys()) {
+            self.memory.code().unmark(*pfn);
+        }
+        self.by_frame.clear();
+        self.contents.clear();
+        self.translator.forget_peeked();
+        for map in self.maps.values_mut() {
+            map.by_page.clear();
+            map.unshared.clear();
+        }
+        self.blocks.clear();
+        self.starts.clear();
+        self.sites.clear();
+        self.links.clear();
+        self.helpers.clear();
+        self.marks.clear();
+        self.fixups.clear();
+        self.live_views().for_each(|view| context::flush_jump_cache(&view, self.gate.nowhere));
+        self.used = (self.gate.bytes as u32).next_multiple_of(64);
+        self.generation += 1;
+        self.counts.flushes += 1;
+        self.counts.host_bytes = 0;
+    }
+}

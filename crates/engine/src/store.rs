@@ -1,0 +1,222 @@
+//! Translations of programs, kept for other processes and for later runs.
+//!
+//! A translation serves again wherever the same bytes lie at the same addresses. So it is kept by the program it was
+//! made for and its guest address, together with the contents of every page that its translator read, and is taken
+//! only where all of them are the same: nothing depends on names, dates or versions of files. To make it again costs
+//! the copying of some hundred bytes.
+//! ```text
+//! program ─ page, content ─ address in the page, variant ─ record: code, lookups, links, marks, contents it depends on
+//! ```
+//! Bytes from an [`Archive`] are taken as they come: what is malformed is no translation.
+
+mod field;
+pub mod record;
+mod volume;
+
+use addr::{PAGE_BYTES, Page, Pfn};
+use mmu::Memory;
+use rustc_hash::FxHashMap;
+use std::hash::Hasher;
+use twox_hash::{XxHash3_64, XxHash3_128};
+
+pub use volume::VolumeWriter;
+
+/// Where translations are kept from run to run.
+pub trait Archive: Send {
+    /// What was saved last for a program.
+    fn load(&self, program: &[u8]) -> Option<Vec<u8>>;
+
+    /// Keeps the bytes, one part after the other, for a program, if that can be done: a run is as good without.
+    fn save(&self, program: &[u8], parts: &[&[u8]]);
+
+    /// A number that differs from that of any pagewalk that may translate otherwise.
+    fn build(&self) -> u64;
+}
+
+/// The bytes of a page, as a hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Content(u128);
+
+impl Content {
+    /// Of the page in a frame.
+    pub fn of(memory: &Memory, pfn: Pfn) -> Self {
+        let mut bytes = [0; PAGE_BYTES as usize];
+        memory.ram().read(pfn.start(), &mut bytes);
+        Self(XxHash3_128::oneshot(&bytes))
+    }
+}
+
+/// The number of a program in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProgramId(u32);
+
+/// Most bytes kept of one program.
+const MOST_BYTES: usize = 128 << 20;
+
+/// How many contents of one page are saved, the latest.
+const MOST_CONTENTS: usize = 4;
+
+/// What is new must be more than this part of what was there before, or it is not worth writing all of it.
+const WORTH_SAVING: usize = 64;
+
+/// What the bytes of an archive begin with: this, the stamp, and a checksum of the rest.
+const MAGIC: [u8; 16] = *b"pagewalk code 1\n";
+const HEAD_BYTES: usize = MAGIC.len() + 16;
+
+/// All translations that are kept.
+pub struct Store {
+    archive: Option<Box<dyn Archive>>,
+    /// Differs where translations would.
+    stamp: u64,
+    programs: Vec<Program>,
+}
+
+/// The translations of one program.
+struct Program {
+    name: Box<[u8]>,
+    volumes: Vec<Box<[u8]>>,
+    /// Bytes of all volumes, and of those that were loaded.
+    bytes: usize,
+    loaded_bytes: usize,
+    shelves: FxHashMap<Page, Vec<Shelf>>,
+}
+
+/// Where the translations of a page of a certain content are.
+#[derive(Clone, Copy)]
+struct Shelf {
+    content: Content,
+    volume: u32,
+    /// First byte of its section in the volume.
+    at: usize,
+    used: Used,
+}
+
+/// Whether something was taken from a shelf in this run, or put there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Used {
+    No,
+    Yes,
+}
+
+impl Store {
+    /// An empty one, in front of an archive. `translator` says how translations are made.
+    pub fn new(archive: Option<Box<dyn Archive>>, translator: &str) -> Self {
+        let mut stamp = XxHash3_64::new();
+        stamp.write(translator.as_bytes());
+        stamp.write_u64(archive.as_ref().map_or(0, |archive| archive.build()));
+        Self { archive, stamp: stamp.finish(), programs: Vec::new() }
+    }
+
+    /// The number of a program; what is in the archive of it is loaded when it is first asked for.
+    pub fn program(&mut self, name: &[u8]) -> ProgramId {
+        let known = self.programs.iter().position(|program| *program.name == *name);
+        let number = known.unwrap_or_else(|| {
+            let mut program = Program::new(name);
+            let archived = self.archive.as_ref().and_then(|archive| archive.load(name));
+            if let Some(mut bytes) = archived.filter(|bytes| self.is_whole(bytes)) {
+                bytes.drain(..HEAD_BYTES);
+                program.loaded_bytes = bytes.len();
+                program.add(bytes, Used::No);
+            }
+            self.programs.push(program);
+            self.programs.len() - 1
+        });
+        ProgramId(number as u32)
+    }
+
+    /// Whether something is kept of a page, of whatever content.
+    pub fn knows(&self, program: ProgramId, page: Page) -> bool {
+        self.of(program).shelves.contains_key(&page)
+    }
+
+    /// The record of the translation with a key in a page of a content.
+    pub fn record(&mut self, program: ProgramId, page: Page, content: Content, key: u16) -> Option<&[u8]> {
+        let Program { volumes, shelves, .. } = &mut self.programs[program.0 as usize];
+        let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.content == content);
+        for shelf in of_page {
+            let volume = &volumes[shelf.volume as usize];
+            if let Some(record) = volume::record(volume, shelf.at, key) {
+                shelf.used = Used::Yes;
+                return Some(record);
+            }
+        }
+        None
+    }
+
+    /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
+    pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
+        let program = &mut self.programs[program.0 as usize];
+        if program.bytes + volume.len() <= MOST_BYTES {
+            program.add(volume, Used::Yes);
+        }
+    }
+
+    /// Saves what is worth it.
+    pub fn save(&self) {
+        let Some(archive) = &self.archive else { return };
+        for program in self.programs.iter().filter(|program| program.is_worth_saving()) {
+            let sections = program.latest_sections();
+            let mut checksum = XxHash3_64::new();
+            sections.iter().for_each(|section| checksum.write(section));
+            let mut head = MAGIC.to_vec();
+            head.extend(self.stamp.to_le_bytes());
+            head.extend(checksum.finish().to_le_bytes());
+            let parts: Vec<&[u8]> = std::iter::once(&head[..]).chain(sections).collect();
+            archive.save(&program.name, &parts);
+        }
+    }
+
+    /// Bytes of host memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.programs.iter().map(|program| program.bytes).sum()
+    }
+
+    fn of(&self, program: ProgramId) -> &Program {
+        &self.programs[program.0 as usize]
+    }
+
+    /// Whether the bytes of an archive are all there, and of translations as they are made here.
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let Some((head, body)) = bytes.split_at_checked(HEAD_BYTES) else { return false };
+        let expected = [&MAGIC[..], &self.stamp.to_le_bytes(), &XxHash3_64::oneshot(body).to_le_bytes()].concat();
+        head == expected
+    }
+}
+
+impl Program {
+    fn new(name: &[u8]) -> Self {
+        Self { name: name.into(), volumes: Vec::new(), bytes: 0, loaded_bytes: 0, shelves: FxHashMap::default() }
+    }
+
+    fn add(&mut self, bytes: Vec<u8>, used: Used) {
+        let volume = self.volumes.len() as u32;
+        for section in volume::sections(&bytes) {
+            let shelf = Shelf { content: section.content, volume, at: section.at, used };
+            self.shelves.entry(section.page).or_default().push(shelf);
+        }
+        self.bytes += bytes.len();
+        self.volumes.push(bytes.into());
+    }
+
+    fn is_worth_saving(&self) -> bool {
+        (self.bytes - self.loaded_bytes) * WORTH_SAVING > self.loaded_bytes
+    }
+
+    /// The sections of every page that have its latest contents, oldest first.
+    fn latest_sections(&self) -> Vec<&[u8]> {
+        let mut latest = Vec::new();
+        for shelves in self.shelves.values() {
+            let mut by_age = shelves.clone();
+            by_age.sort_by_key(|shelf| shelf.used);
+            let mut contents = Vec::new();
+            for shelf in by_age.iter().rev() {
+                if !contents.contains(&shelf.content) && contents.len() < MOST_CONTENTS {
+                    contents.push(shelf.content);
+                }
+            }
+            let kept = by_age.iter().filter(|shelf| contents.contains(&shelf.content));
+            latest.extend(kept.filter_map(|shelf| volume::section(&self.volumes[shelf.volume as usize], shelf.at)));
+        }
+        latest
+    }
+}

@@ -1,0 +1,206 @@
+//! The parts of a translation as bytes, little-endian; every read is checked.
+
+use super::Content;
+use crate::analysis::decode;
+use crate::block::{
+    Address, Coverage, Entry, Fixup, Flags, Helper, InstructionBytes, Link, Linked, Mark, Narrow, Placement, Segment,
+    Site, Use,
+};
+use crate::translate::{Place, Variant};
+use addr::{Page, VirtAddr};
+use mmu::TlbTable;
+
+/// Stands for no register.
+const NO_REGISTER: u8 = 0xff;
+
+/// A flag at a bit of a byte.
+pub fn bit(set: bool, number: u8) -> u8 {
+    u8::from(set) << number
+}
+
+/// Appends fields.
+pub struct Writer<'a>(pub &'a mut Vec<u8>);
+
+impl Writer<'_> {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    pub fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub fn page(&mut self, page: Page) {
+        self.bytes(&page.get().to_le_bytes());
+    }
+
+    pub fn content(&mut self, content: Content) {
+        self.bytes(&content.0.to_le_bytes());
+    }
+
+    fn placement(&mut self, placement: Placement) {
+        self.u16(placement.parked);
+        self.u8(bit(placement.flags == Flags::Parked, 0));
+    }
+
+    pub fn site(&mut self, site: &Site, host: u32) {
+        let address = site.address;
+        self.u8(site.instruction);
+        self.u8(site.table as u8 | (site.usage as u8) << 2 | bit(site.coverage == Coverage::Shared, 4));
+        self.u8(address.segment as u8 | bit(address.narrow == Narrow::Yes, 2) | address.scale << 3);
+        self.u8(site.pointer);
+        self.u16(site.bytes);
+        self.placement(site.placement);
+        self.u8(address.base.unwrap_or(NO_REGISTER));
+        self.u8(address.index.unwrap_or(NO_REGISTER));
+        self.bytes(&address.disp.to_le_bytes());
+        self.u16((site.found - host) as u16);
+    }
+
+    pub fn link(&mut self, link: &Link, host: u32) {
+        self.bytes(&link.target.get().to_le_bytes());
+        self.u16((link.jump - host) as u16);
+        self.u16((link.cold - host) as u16);
+        self.u8(link.variant as u8 | bit(link.entry == Entry::Body, 3));
+    }
+
+    pub fn helper(&mut self, helper: &Helper) {
+        self.u8(helper.instruction);
+        self.placement(helper.placement);
+        self.u8(helper.bytes.as_slice().len() as u8);
+        self.bytes(helper.bytes.as_slice());
+    }
+
+    pub fn mark(&mut self, mark: &Mark) {
+        self.u16(mark.host as u16);
+        self.u16(mark.guest);
+        self.placement(mark.placement);
+    }
+
+    pub fn fixup(&mut self, fixup: Fixup) {
+        self.u8(bit(matches!(fixup, Fixup::Origin(_)), 0));
+        self.u16(fixup.at() as u16);
+    }
+}
+
+/// Takes fields from the front.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub fn page(&mut self) -> Option<Page> {
+        self.u64().map(Page::new)
+    }
+
+    pub fn content(&mut self) -> Option<Content> {
+        self.array().map(u128::from_le_bytes).map(Content)
+    }
+
+    fn placement(&mut self) -> Option<Placement> {
+        let parked = self.u16()?;
+        let flags = if self.u8()? & 1 != 0 { Flags::Parked } else { Flags::InCpu };
+        Some(Placement { parked, flags })
+    }
+
+    /// A register's number, of sixteen.
+    fn register(&mut self) -> Option<u8> {
+        self.u8().filter(|register| *register < 16)
+    }
+
+    fn maybe_register(&mut self) -> Option<Option<u8>> {
+        match self.u8()? {
+            NO_REGISTER => Some(None),
+            register => (register < 16).then_some(Some(register)),
+        }
+    }
+
+    #[inline]
+    pub fn site(&mut self, place: &Place) -> Option<Site> {
+        let (instruction, kind, form) = (self.u8()?, self.u8()?, self.u8()?);
+        let (pointer, bytes, placement) = (self.register()?, self.u16()?, self.placement()?);
+        let (base, index, disp) = (self.maybe_register()?, self.maybe_register()?, self.u64()? as i64);
+        let address = Address {
+            base,
+            index,
+            scale: form >> 3,
+            segment: [Segment::Flat, Segment::Fs, Segment::Gs].into_iter().find(|s| *s as u8 == form & 3)?,
+            narrow: if form & 4 != 0 { Narrow::Yes } else { Narrow::No },
+            disp,
+        };
+        Some(Site {
+            block: place.block,
+            instruction,
+            table: TlbTable::ALL.into_iter().find(|table| *table as u8 == kind & 3)?,
+            usage: [Use::Load, Use::Store, Use::Modify].into_iter().find(|usage| *usage as u8 == kind >> 2 & 3)?,
+            pointer,
+            bytes,
+            placement,
+            address,
+            found: place.host + u32::from(self.u16()?),
+            coverage: if kind & 16 != 0 { Coverage::Shared } else { Coverage::Own },
+        })
+    }
+
+    pub fn link(&mut self, place: &Place) -> Option<Link> {
+        let target = VirtAddr::new(self.u64()?);
+        let (jump, cold, kind) = (self.u16()?, self.u16()?, self.u8()?);
+        Some(Link {
+            from: place.block,
+            target,
+            jump: place.host + u32::from(jump),
+            cold: place.host + u32::from(cold),
+            entry: if kind & 8 != 0 { Entry::Body } else { Entry::Safepoint },
+            variant: Variant::KEPT.into_iter().find(|variant| *variant as u8 == kind & 7)?,
+            before: None,
+            linked: Linked::No,
+        })
+    }
+
+    /// `marks` are the block's, which begins at `rip`.
+    pub fn helper(&mut self, place: &Place, rip: VirtAddr, marks: &[Mark]) -> Option<Helper> {
+        let (instruction, placement, len) = (self.u8()?, self.placement()?, self.u8()?);
+        let bytes = InstructionBytes::new(self.take(usize::from(len))?)?;
+        let at = rip + u64::from(marks.get(usize::from(instruction))?.guest);
+        Some(Helper { block: place.block, instruction, placement, bytes, decoded: decode(bytes.as_slice(), at) })
+    }
+
+    pub fn mark(&mut self) -> Option<Mark> {
+        Some(Mark { host: u32::from(self.u16()?), guest: self.u16()?, placement: self.placement()? })
+    }
+
+    pub fn fixup(&mut self) -> Option<Fixup> {
+        let (kind, at) = (self.u8()?, self.u16()?);
+        Some(if kind & 1 != 0 { Fixup::Origin(at) } else { Fixup::Leave(at) })
+    }
+}

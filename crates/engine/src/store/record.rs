@@ -1,0 +1,187 @@
+//! One translation as bytes.
+//!
+//! Its numbers count from the block's own first site, link and helper, and from its first host byte; fix-ups say where
+//! in the code the cache's numbers and the way to the exit stub have to be put in. Links lead to their cold paths.
+
+use super::Content;
+use super::field::{Reader, Writer, bit};
+use crate::asm::rel32;
+use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
+use crate::translate::{Parts, Place, Sharing, Variant};
+use addr::{Page, VirtAddr};
+
+/// A block with everything that belongs to it.
+pub struct Whole<'a> {
+    pub block: &'a Block,
+    pub code: &'a [u8],
+    pub sites: &'a [Site],
+    pub links: &'a [Link],
+    pub helpers: &'a [Helper],
+    pub marks: &'a [Mark],
+    pub fixups: &'a [Fixup],
+    /// Every page that it depends on.
+    pub sources: &'a [(Page, Content)],
+}
+
+/// Bytes of a page's number and its content.
+const SOURCE_BYTES: usize = 24;
+
+/// The pages that a translation depends on, and what they have to be.
+pub fn sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
+    let (count, rest) = record.split_first()?;
+    let (sources, _) = rest.get(..usize::from(*count) * SOURCE_BYTES)?.as_chunks::<SOURCE_BYTES>();
+    Some(sources.iter().map(|source| {
+        let mut from = Reader(source);
+        let both = from.page().zip(from.content());
+        both.expect("a source is as long as a page's number and a content")
+    }))
+}
+
+/// Writes a block.
+pub fn write(out: &mut Vec<u8>, whole: &Whole<'_>) {
+    let Whole { block, code, sites, links, helpers, marks, fixups, sources } = whole;
+    let mut to = Writer(out);
+    to.u8(sources.len() as u8);
+    for (page, content) in *sources {
+        to.page(*page);
+        to.content(*content);
+    }
+    to.u8(block.variant as u8
+        | bit(block.flags_live == Liveness::Live, 3)
+        | bit(block.leads_on == LeadsOn::OnlyIndirectly, 4)
+        | bit(block.sharing == Sharing::Yes, 5));
+    to.u16(block.guest_bytes as u16);
+    to.u16((block.body - block.host) as u16);
+    for count in [code.len(), sites.len(), links.len(), helpers.len(), marks.len(), fixups.len()] {
+        to.u16(count as u16);
+    }
+    let first = to.len();
+    to.bytes(code);
+    to.make_relocatable(first, whole);
+    sites.iter().for_each(|site| to.site(site, block.host));
+    links.iter().for_each(|link| to.link(link, block.host));
+    marks.iter().for_each(|mark| to.mark(mark));
+    helpers.iter().for_each(|helper| to.helper(helper));
+    fixups.iter().for_each(|fixup| to.fixup(*fixup));
+}
+
+impl Writer<'_> {
+    /// Brings code that was just written to what it was before anything was linked, its numbers counting from its own.
+    fn make_relocatable(&mut self, first: usize, whole: &Whole<'_>) {
+        let code = &mut self.0[first..];
+        let host = whole.block.host;
+        for link in whole.links {
+            let (jump, cold) = (link.jump - host, link.cold - host);
+            put(code, jump as usize, rel32(u64::from(jump), u64::from(cold)));
+        }
+        for fixup in whole.fixups {
+            let number = match fixup {
+                Fixup::Leave(_) => {
+                    put(code, fixup.at() + Fixup::TO_JUMP, [0; 4]);
+                    let reason = word(code, fixup.at()).expect("a fix-up lies in its code");
+                    relative(Reason::decode(reason), whole.block).encode()
+                }
+                Fixup::Origin(_) => 0,
+            };
+            put(code, fixup.at(), number.to_le_bytes());
+        }
+    }
+}
+
+/// Reads a block for a place in the cache; its parts replace those in `parts`. `None` if the bytes are no record.
+pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> Option<Block> {
+    let mut from = Reader(record);
+    let sources = from.u8()?;
+    from.take(usize::from(sources) * SOURCE_BYTES)?;
+    let bits = from.u8()?;
+    let is_set = |number: u8| bits & 1 << number != 0;
+    let (guest_bytes, body) = (from.u16()?, from.u16()?);
+    let counts = [(); 6].map(|()| from.u16());
+    let [Some(code), Some(sites), Some(links), Some(helpers), Some(marks), Some(fixups)] = counts else { return None };
+    parts.clear();
+    parts.code.extend_from_slice(from.take(usize::from(code))?);
+    for _ in 0..sites {
+        parts.sites.push(from.site(place)?);
+    }
+    for _ in 0..links {
+        parts.links.push(from.link(place)?);
+    }
+    for _ in 0..marks {
+        parts.marks.push(from.mark()?);
+    }
+    for _ in 0..helpers {
+        parts.helpers.push(from.helper(place, rip, &parts.marks)?);
+    }
+    for _ in 0..fixups {
+        let fixup = from.fixup()?;
+        fix(&mut parts.code, fixup, place)?;
+        parts.fixups.push(fixup);
+    }
+    let end = place.host + parts.code.len() as u32;
+    let is_sound = parts.sites.iter().all(|site| site.found < end && u16::from(site.instruction) < marks)
+        && parts.links.iter().all(|link| link.jump + 4 <= end && link.cold < end)
+        && body < code;
+    is_sound.then_some(Block {
+        rip,
+        variant: Variant::KEPT.into_iter().find(|variant| *variant as u8 == bits & 7)?,
+        guest_bytes: u32::from(guest_bytes),
+        host: place.host,
+        body: place.host + u32::from(body),
+        indirect: None,
+        flags_live: if is_set(3) { Liveness::Live } else { Liveness::Dead },
+        leads_on: if is_set(4) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
+        host_bytes: parts.code.len() as u32,
+        sharing: if is_set(5) { Sharing::Yes } else { Sharing::No },
+        keeping: Keeping::Kept,
+        parts: parts.numbers(place),
+        incoming: None,
+        map: place.map,
+        unserved: 0,
+        source_bytes: Box::default(),
+    })
+}
+
+/// A reason whose number counts from the block's own first.
+fn relative(reason: Reason, block: &Block) -> Reason {
+    match reason {
+        Reason::Miss(site) => Reason::Miss(site - block.parts.sites.start),
+        Reason::Link(link) => Reason::Link(link - block.parts.links.start),
+        Reason::Helper(helper) => Reason::Helper(helper - block.parts.helpers.start),
+        Reason::Kick(_) => Reason::Kick(0),
+        other => unreachable!("{other:?} leaves no block that is kept"),
+    }
+}
+
+/// The reverse, at a place.
+fn absolute(reason: Reason, place: &Place) -> Option<Reason> {
+    Some(match reason {
+        Reason::Miss(site) => Reason::Miss(site + place.first_site),
+        Reason::Link(link) => Reason::Link(link + place.first_link),
+        Reason::Helper(helper) => Reason::Helper(helper + place.first_helper),
+        Reason::Kick(_) => Reason::Kick(place.block),
+        _ => return None,
+    })
+}
+
+/// Puts the numbers of a place into code.
+fn fix(code: &mut [u8], fixup: Fixup, place: &Place) -> Option<()> {
+    let at = fixup.at();
+    match fixup {
+        Fixup::Leave(_) => {
+            let reason = absolute(Reason::decode(word(code, at)?), place)?;
+            put(code, at, reason.encode().to_le_bytes())?;
+            let jump = at + Fixup::TO_JUMP;
+            put(code, jump, rel32(place.address + jump as u64, place.exit))
+        }
+        Fixup::Origin(_) => put(code, at, place.block.to_le_bytes()),
+    }
+}
+
+fn word(code: &[u8], at: usize) -> Option<u32> {
+    code.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+fn put(code: &mut [u8], at: usize, word: [u8; 4]) -> Option<()> {
+    *code.get_mut(at..)?.first_chunk_mut()? = word;
+    Some(())
+}

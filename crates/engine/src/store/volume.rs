@@ -1,0 +1,99 @@
+//! Translations as bytes: sections of pages, each with a table of its records.
+//!
+//! ```text
+//! section: page 8 | content 16 | records 4 | bytes of the section 4 | table | records
+//! table:   key 4 | first byte of the record in the section 4           in the order of the keys
+//! ```
+//! All numbers are little-endian. Every read is checked.
+
+use super::Content;
+use addr::Page;
+
+const HEAD_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 8;
+
+/// The translations of a page of a content.
+pub struct Section {
+    pub page: Page,
+    pub content: Content,
+    /// First byte in the volume.
+    pub at: usize,
+}
+
+/// Writes a volume section by section.
+#[derive(Default)]
+pub struct VolumeWriter {
+    volume: Vec<u8>,
+    entries: Vec<(u16, usize)>,
+    records: Vec<u8>,
+}
+
+impl VolumeWriter {
+    /// Adds a record to the section that is ended next; keys come in their order.
+    pub fn record(&mut self, key: u16, write: impl FnOnce(&mut Vec<u8>)) {
+        self.entries.push((key, self.records.len()));
+        write(&mut self.records);
+    }
+
+    /// Ends the section of a page, unless it has no records.
+    pub fn end_section(&mut self, page: Page, content: Content) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let first = HEAD_BYTES + ENTRY_BYTES * self.entries.len();
+        let volume = &mut self.volume;
+        volume.extend(page.get().to_le_bytes());
+        volume.extend(content.0.to_le_bytes());
+        volume.extend((self.entries.len() as u32).to_le_bytes());
+        volume.extend(((first + self.records.len()) as u32).to_le_bytes());
+        for (key, at) in self.entries.drain(..) {
+            volume.extend(u32::from(key).to_le_bytes());
+            volume.extend(((first + at) as u32).to_le_bytes());
+        }
+        volume.append(&mut self.records);
+    }
+
+    /// The bytes of all sections.
+    pub fn finish(self) -> Vec<u8> {
+        self.volume
+    }
+}
+
+/// The sections of a volume, up to the first that is malformed.
+pub fn sections(volume: &[u8]) -> impl Iterator<Item = Section> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let bytes = section(volume, at)?;
+        let page = Page::new(u64::from_le_bytes(array(bytes, 0)?));
+        let content = Content(u128::from_le_bytes(array(bytes, 8)?));
+        let section = Section { page, content, at };
+        at += bytes.len();
+        Some(section)
+    })
+}
+
+/// The bytes of the section at an offset.
+pub fn section(volume: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = volume.get(at..)?;
+    let bytes = word(rest, 28)?;
+    rest.get(..bytes).filter(|section| section.len() >= HEAD_BYTES)
+}
+
+/// The record with a key in the section at an offset, and what follows it.
+pub fn record(volume: &[u8], at: usize, key: u16) -> Option<&[u8]> {
+    let section = section(volume, at)?;
+    let count = word(section, 24)?;
+    let table = section.get(HEAD_BYTES..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
+    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
+    let key_of = |entry: &[u8; ENTRY_BYTES]| word(entry, 0);
+    let entry = entries.binary_search_by_key(&Some(usize::from(key)), key_of).ok()?;
+    section.get(word(&entries[entry], 4)?..)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    array(bytes, at).map(|word| u32::from_le_bytes(word) as usize)
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
