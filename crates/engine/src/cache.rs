@@ -213,23 +213,33 @@ impl CodeCache {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
             source::frame_of(tables, rip)?;
         }
-        // Most code reads no flags that a jump hands over, and is found at once.
-        if variant == Variant::FlagsParked
-            && let Some(id) = map.block(rip, Variant::Plain)
-            && self.block(id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
-        {
+        if let Some(id) = self.alive(map, rip, variant) {
             return Ok(id);
         }
-        if let Some(id) = map.block(rip, variant) {
-            return Ok(id);
-        }
-        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
+        if !self.has_room() {
             self.empty();
         }
         match self.recall(tables, rip, variant) {
             Some(id) => Ok(id),
             None => self.translate(tables, rip, variant),
         }
+    }
+
+    /// Whether another block can be made.
+    fn has_room(&self) -> bool {
+        self.used + LARGEST_BLOCK_BYTES <= self.code.len() as u32
+    }
+
+    /// The block of a map that serves at a guest address.
+    fn alive(&self, map: &CodeMap, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+        // Most code reads no flags that a jump hands over, and is found at once.
+        if variant == Variant::FlagsParked
+            && let Some(id) = map.block(rip, Variant::Plain)
+            && self.block(id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
+        {
+            return Some(id);
+        }
+        map.block(rip, variant)
     }
 
     fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {

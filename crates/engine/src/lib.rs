@@ -168,7 +168,8 @@ impl Engine {
     /// run's business, and stay unkept.
     pub fn keep_translations(&self, archive: Option<Box<dyn Archive>>) {
         let Plan { count, chaos, extent, verify, sabotage } = self.plan();
-        if (chaos, extent, verify, sabotage) == (Chaos::No, Extent::Superblock, Verify::No, None) {
+        let is_plain = (chaos, extent, verify, sabotage) == (Chaos::No, Extent::Superblock, Verify::No, None);
+        if is_plain && self.linking() == Linking::On {
             let translator = format!("{count:?} {:?}", self.config.isa);
             self.cache().keep_in(Store::new(archive, &translator));
         }

@@ -1,7 +1,7 @@
 //! Blocks that go to the store, and blocks that come from there.
 
 use super::{CodeCache, part};
-use crate::block::{Block, BlockId, Keeping, Liveness};
+use crate::block::{Block, BlockId, Keeping, Link, Liveness};
 use crate::code_map::Entry;
 use crate::source;
 use crate::store::record::{self, Whole};
@@ -9,6 +9,9 @@ use crate::store::{Content, ProgramId, Store, VolumeWriter};
 use crate::translate::{Parts, Sharing, Variant};
 use addr::{Page, Pfn, VirtAddr};
 use mmu::Tables;
+
+/// How many blocks are recalled at a time before they are asked for.
+const MOST_AHEAD: u32 = 64;
 
 /// A block that is not in the cache yet.
 #[derive(Default)]
@@ -38,6 +41,40 @@ impl CodeCache {
     /// fetched from as if it was translated.
     pub(super) fn recall(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
         let program = self.maps[&self.map_of(tables)].program?;
+        let id = self.recall_one(tables, program, rip, variant)?;
+        self.recall_ahead(tables, program, id);
+        Some(id)
+    }
+
+    /// Recalls what a recalled block may jump to and links it, and so on: what ran one after the other will again, and
+    /// each link made here is one that need not be asked for. Only pages that were fetched from before are looked at, so
+    /// that no page is seen to be fetched from earlier than it is.
+    fn recall_ahead(&mut self, tables: &Tables, program: ProgramId, first: BlockId) {
+        let number = self.map_of(tables);
+        let mut ahead = vec![first];
+        let mut left = MOST_AHEAD;
+        while let Some(id) = ahead.pop() {
+            let links = self.block(id).map_or(0..0, |block| block.parts.links.clone());
+            for link in links {
+                let Link { target, variant, .. } = self.links[link as usize];
+                let map = &self.maps[&number];
+                if map.users > 1 || variant == Variant::Exact || !map.by_page.contains_key(&target.page()) {
+                    continue;
+                }
+                let mut to = self.alive(map, target, variant);
+                if to.is_none() && left > 0 && self.has_room() {
+                    left -= 1;
+                    to = self.recall_one(tables, program, target, variant);
+                    ahead.extend(to);
+                }
+                if let Some(to) = to {
+                    self.link(link, to);
+                }
+            }
+        }
+    }
+
+    fn recall_one(&mut self, tables: &Tables, program: ProgramId, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
         if !Variant::KEPT.contains(&variant) || !self.store.as_ref()?.knows(program, rip.page()) {
             return None;
         }
