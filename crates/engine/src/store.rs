@@ -14,6 +14,7 @@ pub mod record;
 mod volume;
 
 use addr::{PAGE_BYTES, Page, Pfn};
+use host::MappedFile;
 use mmu::Memory;
 use rustc_hash::FxHashMap;
 use std::hash::Hasher;
@@ -24,7 +25,7 @@ pub use volume::VolumeWriter;
 /// Where translations are kept from run to run.
 pub trait Archive: Send {
     /// What was saved last for a program.
-    fn load(&self, program: &[u8]) -> Option<Vec<u8>>;
+    fn load(&self, program: &[u8]) -> Option<MappedFile>;
 
     /// Keeps the bytes, one part after the other, for a program, if that can be done: a run is as good without.
     fn save(&self, program: &[u8], parts: &[&[u8]]);
@@ -74,11 +75,36 @@ pub struct Store {
 /// The translations of one program.
 struct Program {
     name: Box<[u8]>,
-    volumes: Vec<Box<[u8]>>,
+    volumes: Vec<Volume>,
     /// Bytes of all volumes, and of those that were loaded.
     bytes: usize,
     loaded_bytes: usize,
     shelves: FxHashMap<Page, Vec<Shelf>>,
+}
+
+/// Bytes of translations.
+enum Volume {
+    /// Made in this run.
+    Made(Vec<u8>),
+    /// From the archive.
+    Loaded(MappedFile),
+}
+
+impl Volume {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(bytes) => bytes,
+            Self::Loaded(file) => &file[HEAD_BYTES..],
+        }
+    }
+
+    /// Whether what was read of it so far was what was written.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Made(_) => true,
+            Self::Loaded(file) => file.is_whole(),
+        }
+    }
 }
 
 /// Where the translations of a page of a certain content are.
@@ -113,10 +139,9 @@ impl Store {
         let number = known.unwrap_or_else(|| {
             let mut program = Program::new(name);
             let archived = self.archive.as_ref().and_then(|archive| archive.load(name));
-            if let Some(mut bytes) = archived.filter(|bytes| self.is_whole(bytes)) {
-                bytes.drain(..HEAD_BYTES);
-                program.loaded_bytes = bytes.len();
-                program.add(bytes, Used::No);
+            if let Some(file) = archived.filter(|file| self.is_sound(file) && file.is_whole()) {
+                program.loaded_bytes = file.len() - HEAD_BYTES;
+                program.add(Volume::Loaded(file), Used::No);
             }
             self.programs.push(program);
             self.programs.len() - 1
@@ -135,7 +160,7 @@ impl Store {
         let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.content == content);
         for shelf in of_page {
             let volume = &volumes[shelf.volume as usize];
-            if let Some(record) = volume::record(volume, shelf.at, key) {
+            if let Some(record) = volume::record(volume.bytes(), shelf.at, key) {
                 shelf.used = Used::Yes;
                 return Some(record);
             }
@@ -143,18 +168,27 @@ impl Store {
         None
     }
 
+    /// Whether everything that was read of a program so far was what was written.
+    pub fn is_whole(&self, program: ProgramId) -> bool {
+        self.of(program).volumes.iter().all(Volume::is_whole)
+    }
+
     /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
     pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
         let program = &mut self.programs[program.0 as usize];
         if program.bytes + volume.len() <= MOST_BYTES {
-            program.add(volume, Used::Yes);
+            program.add(Volume::Made(volume), Used::Yes);
         }
     }
 
     /// Saves what is worth it.
     pub fn save(&self) {
         let Some(archive) = &self.archive else { return };
-        for program in self.programs.iter().filter(|program| program.is_worth_saving()) {
+        for program in self
+            .programs
+            .iter()
+            .filter(|program| program.is_worth_saving() && program.volumes.iter().all(Volume::is_whole))
+        {
             let sections = program.latest_sections();
             let mut checksum = XxHash3_64::new();
             sections.iter().for_each(|section| checksum.write(section));
@@ -176,7 +210,7 @@ impl Store {
     }
 
     /// Whether the bytes of an archive are all there, and of translations as they are made here.
-    fn is_whole(&self, bytes: &[u8]) -> bool {
+    fn is_sound(&self, bytes: &[u8]) -> bool {
         let Some((head, body)) = bytes.split_at_checked(HEAD_BYTES) else { return false };
         let expected = [&MAGIC[..], &self.stamp.to_le_bytes(), &XxHash3_64::oneshot(body).to_le_bytes()].concat();
         head == expected
@@ -188,14 +222,14 @@ impl Program {
         Self { name: name.into(), volumes: Vec::new(), bytes: 0, loaded_bytes: 0, shelves: FxHashMap::default() }
     }
 
-    fn add(&mut self, bytes: Vec<u8>, used: Used) {
-        let volume = self.volumes.len() as u32;
-        for section in volume::sections(&bytes) {
-            let shelf = Shelf { content: section.content, volume, at: section.at, used };
+    fn add(&mut self, volume: Volume, used: Used) {
+        let number = self.volumes.len() as u32;
+        for section in volume::sections(volume.bytes()) {
+            let shelf = Shelf { content: section.content, volume: number, at: section.at, used };
             self.shelves.entry(section.page).or_default().push(shelf);
         }
-        self.bytes += bytes.len();
-        self.volumes.push(bytes.into());
+        self.bytes += volume.bytes().len();
+        self.volumes.push(volume);
     }
 
     fn is_worth_saving(&self) -> bool {
@@ -215,7 +249,9 @@ impl Program {
                 }
             }
             let kept = by_age.iter().filter(|shelf| contents.contains(&shelf.content));
-            latest.extend(kept.filter_map(|shelf| volume::section(&self.volumes[shelf.volume as usize], shelf.at)));
+            latest.extend(
+                kept.filter_map(|shelf| volume::section(self.volumes[shelf.volume as usize].bytes(), shelf.at)),
+            );
         }
         latest
     }

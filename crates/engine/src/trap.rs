@@ -3,7 +3,7 @@
 //! An instruction that the guest's own CPU would trap on (a division by zero, a misaligned `movaps`, an undefined
 //! opcode) traps the host's. The handler notes where and why in the save area and sends the thread to the exit stub
 //! with every register as it was; the engine finds the guest instruction by the host address. A signal anywhere else
-//! is pagewalk's own bug and takes its default course.
+//! is pagewalk's own bug and takes its default course, but for a file of the archive that somebody has shortened.
 
 use crate::block::Reason;
 use crate::context::Slot;
@@ -41,10 +41,15 @@ pub struct Trapped {
     pub code: i32,
 }
 
-/// Tells the handler which code this thread is about to run, and gives the thread a signal stack if it has none.
-pub fn prepare_thread(view: &CpuView, code: &std::ops::Range<u64>, exit: u64) {
+/// Installs the handlers, once.
+pub fn prepare_process() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(install_handlers);
+}
+
+/// Tells the handler which code this thread is about to run, and gives the thread a signal stack if it has none.
+pub fn prepare_thread(view: &CpuView, code: &std::ops::Range<u64>, exit: u64) {
+    prepare_process();
     RUNNING.with(|running| {
         if running.get().view.is_null() {
             ensure_alternate_stack();
@@ -92,6 +97,10 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     let (registers, code) = unsafe { (&mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs, (*info).si_code) };
     let address = registers[libc::REG_RIP as usize] as u64;
     let running = RUNNING.with(Cell::get);
+    // SAFETY: the siginfo is valid, and that of a SIGBUS that the host's memory management raises has an address.
+    if signal == libc::SIGBUS && code > 0 && host::mapped_file::mend(unsafe { (*info).si_addr() } as usize) {
+        return;
+    }
     if running.view.is_null() || !(running.code_start..running.code_end).contains(&address) {
         die_by_default(signal);
         return;

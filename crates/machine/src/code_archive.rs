@@ -8,11 +8,11 @@
 //! wrong, a program runs as well without; it only takes longer to begin.
 
 use engine::Archive;
-use host::files;
+use host::{MappedFile, files};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -47,15 +47,13 @@ impl CodeArchive {
         self.directory.join(format!("{}-{hash}", String::from_utf8_lossy(short)))
     }
 
-    fn read(&self, program: &[u8]) -> io::Result<Vec<u8>> {
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(self.file_of(program))?;
+    fn read(&self, program: &[u8]) -> io::Result<MappedFile> {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(self.file_of(program))?;
         let found = file.metadata()?;
         if !found.is_file() || !is_own(&found) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut bytes = Vec::with_capacity(found.len() as usize);
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        MappedFile::new(&file)
     }
 
     fn write(&self, program: &[u8], parts: &[&[u8]]) -> io::Result<()> {
@@ -97,7 +95,7 @@ impl CodeArchive {
 }
 
 impl Archive for CodeArchive {
-    fn load(&self, program: &[u8]) -> Option<Vec<u8>> {
+    fn load(&self, program: &[u8]) -> Option<MappedFile> {
         self.read(program).ok()
     }
 
@@ -142,12 +140,12 @@ mod tests {
     fn what_was_saved_last_is_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let archive = CodeArchive::new(directory.path().join("code")).unwrap();
-        assert_eq!(archive.load(b"/bin/true"), None);
+        assert!(archive.load(b"/bin/true").is_none());
         archive.save(b"/bin/true", &[b"a", b"bc"]);
         archive.save(b"/usr/bin/true", &[b"other"]);
-        assert_eq!(archive.load(b"/bin/true").unwrap(), b"abc");
+        assert_eq!(*archive.load(b"/bin/true").unwrap(), *b"abc");
         archive.save(b"/bin/true", &[b"new"]);
-        assert_eq!(archive.load(b"/bin/true").unwrap(), b"new");
+        assert_eq!(*archive.load(b"/bin/true").unwrap(), *b"new");
         assert_eq!(fs::read_dir(directory.path().join("code")).unwrap().count(), 2);
     }
 
@@ -157,7 +155,7 @@ mod tests {
         let archive = CodeArchive::new(directory.path().to_owned()).unwrap();
         archive.save(b"p", &[b"bytes"]);
         fs::set_permissions(archive.file_of(b"p"), fs::Permissions::from_mode(0o620)).unwrap();
-        assert_eq!(archive.load(b"p"), None);
+        assert!(archive.load(b"p").is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::source;
 use crate::store::record::{self, Whole};
 use crate::store::{Content, ProgramId, Store, VolumeWriter};
 use crate::translate::{Parts, Sharing, Variant};
+use crate::trap;
 use addr::{Page, Pfn, VirtAddr};
 use mmu::Tables;
 
@@ -25,6 +26,8 @@ pub(super) struct Recalled {
 impl CodeCache {
     /// Keeps translations from now on.
     pub fn keep_in(&mut self, store: Store) {
+        // Files of the archive may be shortened under our hands.
+        trap::prepare_process();
         self.store = Some(store);
     }
 
@@ -108,6 +111,9 @@ impl CodeCache {
             let serves = *candidate == variant || block.flags_live == Liveness::Dead;
             serves.then_some(block)
         })?;
+        if !store.is_whole(program) {
+            return None;
+        }
         if place.sharing == Sharing::No && block.sharing == Sharing::Yes {
             return None;
         }
