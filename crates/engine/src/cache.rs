@@ -15,7 +15,7 @@ use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
 use crate::block::{
     Block, BlockId, Entry, Fixup, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, Site,
 };
-use crate::code_map::CodeMap;
+use crate::code_map::{CodeMap, PageOfBlocks};
 use crate::context::Slot;
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
@@ -82,6 +82,10 @@ pub struct CodeCache {
     contents: FxHashMap<Pfn, Content>,
     store: Option<Store>,
     recalled: keeping::Recalled,
+    /// Blocks whose ways on are still to be looked at.
+    ahead: Vec<BlockId>,
+    /// Where recalled calls return to.
+    returns: Vec<(VirtAddr, u64)>,
     views: Vec<Weak<CpuView>>,
     counts: CacheCounts,
 }
@@ -113,6 +117,8 @@ impl CodeCache {
             contents: FxHashMap::default(),
             store: None,
             recalled: keeping::Recalled::default(),
+            ahead: Vec::new(),
+            returns: Vec::new(),
             views: Vec::new(),
             counts: CacheCounts::default(),
         })
@@ -213,7 +219,9 @@ impl CodeCache {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
             source::frame_of(tables, rip)?;
         }
-        if let Some(id) = self.alive(map, rip, variant) {
+        if let Some(of_page) = map.by_page.get(&rip.page())
+            && let Some(id) = self.alive(of_page, rip, variant)
+        {
             return Ok(id);
         }
         if !self.has_room() {
@@ -230,16 +238,16 @@ impl CodeCache {
         self.used + LARGEST_BLOCK_BYTES <= self.code.len() as u32
     }
 
-    /// The block of a map that serves at a guest address.
-    fn alive(&self, map: &CodeMap, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+    /// The block that serves at a guest address, which lies in a page.
+    fn alive(&self, of_page: &PageOfBlocks, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
         // Most code reads no flags that a jump hands over, and is found at once.
         if variant == Variant::FlagsParked
-            && let Some(id) = map.block(rip, Variant::Plain)
+            && let Some(id) = of_page.block(rip, Variant::Plain)
             && self.block(id).is_some_and(|plain| plain.flags_live == Liveness::Dead)
         {
             return Some(id);
         }
-        map.block(rip, variant)
+        of_page.block(rip, variant)
     }
 
     fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {

@@ -24,11 +24,6 @@ impl CodeMap {
         self.by_page.entry(page).or_insert_with(|| PageOfBlocks::new(pfn))
     }
 
-    /// The block that begins at an address, in one of the translations it can have.
-    pub fn block(&self, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
-        self.by_page.get(&rip.page())?.block(Entry::key(rip, variant))
-    }
-
     /// A block died; another may have taken its place already.
     pub fn forget(&mut self, rip: VirtAddr, variant: Variant, id: BlockId) {
         let Some(of_page) = self.by_page.get_mut(&rip.page()) else { return };
@@ -89,7 +84,9 @@ impl PageOfBlocks {
         &self.entries
     }
 
-    fn block(&self, key: u16) -> Option<BlockId> {
+    /// The block that begins at an address of the page, in one of the translations it can have.
+    pub fn block(&self, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+        let key = Entry::key(rip, variant);
         let at = self.entries.binary_search_by_key(&key, |entry| entry.key).ok()?;
         Some(self.entries[at].block)
     }

@@ -49,32 +49,62 @@ impl CodeCache {
         Some(id)
     }
 
-    /// Recalls what a recalled block may jump to and links it, and so on: what ran one after the other will again, and
-    /// each link made here is one that need not be asked for. Only pages that were fetched from before are looked at, so
-    /// that no page is seen to be fetched from earlier than it is.
+    /// Recalls what a recalled block goes on to, and what that goes on to, and so on: what ran one after the other will
+    /// again, and each jump that is linked here, and each return that the jump cache learns of, is one that need not be
+    /// asked for. Only pages that were fetched from before are looked at, so that no page is seen to be fetched from
+    /// earlier than it is.
     fn recall_ahead(&mut self, tables: &Tables, program: ProgramId, first: BlockId) {
-        let number = self.map_of(tables);
-        let mut ahead = vec![first];
+        let map = self.map_of(tables);
+        self.ahead.clear();
+        self.ahead.push(first);
         let mut left = MOST_AHEAD;
-        while let Some(id) = ahead.pop() {
-            let links = self.block(id).map_or(0..0, |block| block.parts.links.clone());
+        while let Some(id) = self.ahead.pop() {
+            let Some(block) = self.block(id) else { continue };
+            let (links, returns_to) = (block.parts.links.clone(), block.returns_to());
             for link in links {
                 let Link { target, variant, .. } = self.links[link as usize];
-                let map = &self.maps[&number];
-                if map.users > 1 || variant == Variant::Exact || !map.by_page.contains_key(&target.page()) {
+                if variant == Variant::Exact {
                     continue;
                 }
-                let mut to = self.alive(map, target, variant);
-                if to.is_none() && left > 0 && self.has_room() {
-                    left -= 1;
-                    to = self.recall_one(tables, program, target, variant);
-                    ahead.extend(to);
-                }
-                if let Some(to) = to {
+                if let Some(to) = self.next_ahead(tables, program, (map, target, variant), &mut left) {
                     self.link(link, to);
                 }
             }
+            if let Some(target) = returns_to
+                && let Some(to) = self.next_ahead(tables, program, (map, target, Variant::Plain), &mut left)
+                && self.has_room()
+            {
+                let entry = self.indirect_entry(to);
+                self.returns.push((target, entry));
+            }
         }
+    }
+
+    /// The block that a recalled one goes on to, if it is there or can be recalled.
+    fn next_ahead(
+        &mut self,
+        tables: &Tables,
+        program: ProgramId,
+        (map, rip, variant): (u64, VirtAddr, Variant),
+        left: &mut u32,
+    ) -> Option<BlockId> {
+        let map = &self.maps[&map];
+        let of_page = map.by_page.get(&rip.page()).filter(|_| map.users == 1)?;
+        if let Some(alive) = self.alive(of_page, rip, variant) {
+            return Some(alive);
+        }
+        if *left == 0 || !self.has_room() {
+            return None;
+        }
+        *left -= 1;
+        let id = self.recall_one(tables, program, rip, variant)?;
+        self.ahead.push(id);
+        Some(id)
+    }
+
+    /// Returns that were recalled since the last call: the guest address, and the host address of its entry.
+    pub fn take_returns(&mut self) -> std::vec::Drain<'_, (VirtAddr, u64)> {
+        self.returns.drain(..)
     }
 
     fn recall_one(&mut self, tables: &Tables, program: ProgramId, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
