@@ -10,6 +10,7 @@
 //! Bytes from an [`Archive`] are taken as they come: what is malformed is no translation.
 
 mod field;
+mod index;
 pub mod record;
 mod volume;
 
@@ -20,6 +21,8 @@ use rustc_hash::FxHashMap;
 use std::hash::Hasher;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
+use index::Indexed;
+use volume::Section;
 pub use volume::VolumeWriter;
 
 /// Where translations are kept from run to run.
@@ -60,10 +63,6 @@ const MOST_CONTENTS: usize = 4;
 /// What is new must be more than this part of what was there before, or it is not worth writing all of it.
 const WORTH_SAVING: usize = 64;
 
-/// What the bytes of an archive begin with: this, the stamp, and a checksum of the rest.
-const MAGIC: [u8; 16] = *b"pagewalk code 1\n";
-const HEAD_BYTES: usize = MAGIC.len() + 16;
-
 /// All translations that are kept.
 pub struct Store {
     archive: Option<Box<dyn Archive>>,
@@ -94,7 +93,7 @@ impl Volume {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Made(bytes) => bytes,
-            Self::Loaded(file) => &file[HEAD_BYTES..],
+            Self::Loaded(file) => file,
         }
     }
 
@@ -115,6 +114,29 @@ struct Shelf {
     /// First byte of its section in the volume.
     at: usize,
     used: Used,
+    check: Check,
+}
+
+/// Whether the bytes of a section are known to be those that were written.
+#[derive(Clone, Copy)]
+enum Check {
+    /// They are.
+    Passed,
+    /// They are if this is their checksum.
+    Pending(u64),
+    /// They are not.
+    Failed,
+}
+
+impl Shelf {
+    /// The section in its volume, if it is what was written; looked at once.
+    fn checked<'v>(&mut self, volume: &'v [u8]) -> Option<&'v [u8]> {
+        let section = volume::section(volume, self.at)?;
+        if let Check::Pending(checksum) = self.check {
+            self.check = if XxHash3_64::oneshot(section) == checksum { Check::Passed } else { Check::Failed };
+        }
+        matches!(self.check, Check::Passed).then_some(section)
+    }
 }
 
 /// Whether something was taken from a shelf in this run, or put there.
@@ -139,9 +161,10 @@ impl Store {
         let number = known.unwrap_or_else(|| {
             let mut program = Program::new(name);
             let archived = self.archive.as_ref().and_then(|archive| archive.load(name));
-            if let Some(file) = archived.filter(|file| self.is_sound(file) && file.is_whole()) {
-                program.loaded_bytes = file.len() - HEAD_BYTES;
-                program.add(Volume::Loaded(file), Used::No);
+            if let Some((file, index)) =
+                archived.and_then(|file| index::read(&file, self.stamp).map(|index| (file, index)))
+            {
+                program.load(file, &index);
             }
             self.programs.push(program);
             self.programs.len() - 1
@@ -159,8 +182,8 @@ impl Store {
         let Program { volumes, shelves, .. } = &mut self.programs[program.0 as usize];
         let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.content == content);
         for shelf in of_page {
-            let volume = &volumes[shelf.volume as usize];
-            if let Some(record) = volume::record(volume.bytes(), shelf.at, key) {
+            let volume = volumes[shelf.volume as usize].bytes();
+            if let Some(record) = shelf.checked(volume).and_then(|section| volume::record(section, key)) {
                 shelf.used = Used::Yes;
                 return Some(record);
             }
@@ -170,50 +193,35 @@ impl Store {
 
     /// Whether everything that was read of a program so far was what was written.
     pub fn is_whole(&self, program: ProgramId) -> bool {
-        self.of(program).volumes.iter().all(Volume::is_whole)
+        self.of(program).is_whole()
     }
 
     /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
     pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
         let program = &mut self.programs[program.0 as usize];
         if program.bytes + volume.len() <= MOST_BYTES {
-            program.add(Volume::Made(volume), Used::Yes);
+            program.add(volume);
         }
     }
 
     /// Saves what is worth it.
     pub fn save(&self) {
         let Some(archive) = &self.archive else { return };
-        for program in self
-            .programs
-            .iter()
-            .filter(|program| program.is_worth_saving() && program.volumes.iter().all(Volume::is_whole))
-        {
+        for program in self.programs.iter().filter(|program| program.is_worth_saving() && program.is_whole()) {
             let sections = program.latest_sections();
-            let mut checksum = XxHash3_64::new();
-            sections.iter().for_each(|section| checksum.write(section));
-            let mut head = MAGIC.to_vec();
-            head.extend(self.stamp.to_le_bytes());
-            head.extend(checksum.finish().to_le_bytes());
-            let parts: Vec<&[u8]> = std::iter::once(&head[..]).chain(sections).collect();
+            let index = index::write(self.stamp, &sections);
+            let parts: Vec<&[u8]> = std::iter::once(&index[..]).chain(sections).collect();
             archive.save(&program.name, &parts);
         }
     }
 
-    /// Bytes of host memory that it takes.
+    /// Bytes of host memory that it takes; those of files are the host's page cache's.
     pub fn bytes(&self) -> usize {
-        self.programs.iter().map(|program| program.bytes).sum()
+        self.programs.iter().map(|program| program.bytes - program.loaded_bytes).sum()
     }
 
     fn of(&self, program: ProgramId) -> &Program {
         &self.programs[program.0 as usize]
-    }
-
-    /// Whether the bytes of an archive are all there, and of translations as they are made here.
-    fn is_sound(&self, bytes: &[u8]) -> bool {
-        let Some((head, body)) = bytes.split_at_checked(HEAD_BYTES) else { return false };
-        let expected = [&MAGIC[..], &self.stamp.to_le_bytes(), &XxHash3_64::oneshot(body).to_le_bytes()].concat();
-        head == expected
     }
 }
 
@@ -222,14 +230,35 @@ impl Program {
         Self { name: name.into(), volumes: Vec::new(), bytes: 0, loaded_bytes: 0, shelves: FxHashMap::default() }
     }
 
-    fn add(&mut self, volume: Volume, used: Used) {
-        let number = self.volumes.len() as u32;
-        for section in volume::sections(volume.bytes()) {
-            let shelf = Shelf { content: section.content, volume: number, at: section.at, used };
-            self.shelves.entry(section.page).or_default().push(shelf);
+    /// Adds what was made in this run.
+    fn add(&mut self, volume: Vec<u8>) {
+        for Section { page, content, at } in volume::sections(&volume) {
+            self.put(page, Shelf { content, volume: 0, at, used: Used::Yes, check: Check::Passed });
         }
-        self.bytes += volume.bytes().len();
-        self.volumes.push(volume);
+        self.bytes += volume.len();
+        self.volumes.push(Volume::Made(volume));
+    }
+
+    /// Adds what is in a file of the archive.
+    fn load(&mut self, file: MappedFile, index: &[Indexed]) {
+        for Indexed { section: Section { page, content, at }, checksum } in index {
+            let check = Check::Pending(*checksum);
+            self.put(*page, Shelf { content: *content, volume: 0, at: *at, used: Used::No, check });
+        }
+        self.bytes += file.len();
+        self.loaded_bytes += file.len();
+        self.volumes.push(Volume::Loaded(file));
+    }
+
+    /// Puts a shelf up whose section is in the volume that is added next.
+    fn put(&mut self, page: Page, shelf: Shelf) {
+        let volume = self.volumes.len() as u32;
+        self.shelves.entry(page).or_default().push(Shelf { volume, ..shelf });
+    }
+
+    /// Only what was loaded, first of all, can be anything else.
+    fn is_whole(&self) -> bool {
+        self.volumes.first().is_none_or(Volume::is_whole)
     }
 
     fn is_worth_saving(&self) -> bool {
@@ -248,11 +277,12 @@ impl Program {
                     contents.push(shelf.content);
                 }
             }
-            let kept = by_age.iter().filter(|shelf| contents.contains(&shelf.content));
-            latest.extend(
-                kept.filter_map(|shelf| volume::section(self.volumes[shelf.volume as usize].bytes(), shelf.at)),
-            );
+            let kept = by_age.iter_mut().filter(|shelf| contents.contains(&shelf.content));
+            latest.extend(kept.filter_map(|shelf| shelf.checked(self.volumes[shelf.volume as usize].bytes())));
         }
         latest
     }
 }
+
+#[cfg(test)]
+mod tests;

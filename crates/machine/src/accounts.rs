@@ -1,9 +1,10 @@
 //! From what the kernel and the engine have counted to a report.
 
 use crate::config::Count;
+use crate::report::CodeUse;
 use crate::{ExitStatus, MachineConfig, Manifest, MemoryUse, ProcessReport, Program, REPORT_VERSION, Report};
 use addr::PAGE_BYTES;
-use engine::Engine;
+use engine::{CacheCounts, Engine};
 use kernel::{Kernel, ProcessSummary, Status};
 use std::io;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ impl Accounts {
             instructions: (self.config.count == Count::Yes).then_some(instructions),
             faults,
             memory: memory_use(&summaries, self.engine.overhead_bytes()),
+            code: code_use(self.engine.cache_counts()),
             processes,
             manifest: self.manifest.clone(),
         }
@@ -70,6 +72,10 @@ fn memory_use(processes: &[ProcessSummary], overhead_bytes: u64) -> MemoryUse {
         peak_areas: most(|process| process.peak_areas),
         overhead_bytes,
     }
+}
+
+fn code_use(counts: CacheCounts) -> CodeUse {
+    CodeUse { translated_blocks: counts.blocks, recalled_blocks: counts.recalled }
 }
 
 fn process_report(process: &ProcessSummary) -> ProcessReport {

@@ -42,7 +42,7 @@ pub use machine::{CannotRun, Ended, Machine, Maps, OuterSignals, Watch};
 pub use manifest::Manifest;
 pub use program::{NotFound, Program};
 pub use program_hash::ProgramHash;
-pub use report::{ExitStatus, MemoryUse, ProcessReport, REPORT_VERSION, Report};
+pub use report::{CodeUse, ExitStatus, MemoryUse, ProcessReport, REPORT_VERSION, Report};
 pub use trace::{FaultCounts, Kind, Kinds};
 pub use voice::{EventLog, Format, Warnings};
 

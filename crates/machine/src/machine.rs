@@ -161,7 +161,6 @@ impl Machine {
         });
         shared.tasks.join_all();
         let wall = started.elapsed();
-        self.engine.save_translations();
         shared.note_end();
         // A panic of the thread has been printed already; the guest has ended.
         let _ = timers.join();
@@ -177,6 +176,8 @@ fn account(shared: &Shared, accounts: &Accounts, wall: Duration, frames_before: 
     drop(shared.vcpus.take_all());
     let report = accounts.report(&kernel, instructions, wall);
     assert!(report.exit.is_some(), "a machine ends when its first process has ended");
+    // While the files' pages are still there that the code was made of.
+    shared.engine.save_translations();
     kernel.drop_unowned_memory();
     let left = kernel.mm().frames_in_use().saturating_sub(frames_before);
     let mut bugs = Vec::new();

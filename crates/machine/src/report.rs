@@ -22,6 +22,8 @@ pub struct Report {
     pub faults: FaultCounts,
     /// Memory of the simulated machine, and pagewalk's own.
     pub memory: MemoryUse,
+    /// Blocks of code that the machine's processor ran.
+    pub code: CodeUse,
     /// Each guest process, in the order of their births.
     pub processes: Vec<ProcessReport>,
     /// What it takes to run the same thing again.
@@ -71,6 +73,15 @@ pub struct MemoryUse {
     pub overhead_bytes: u64,
 }
 
+/// Blocks of translated code, by where they came from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct CodeUse {
+    /// Translated in this run.
+    pub translated_blocks: u64,
+    /// Taken from an earlier run, or from another process of this one that had the same code at the same addresses.
+    pub recalled_blocks: u64,
+}
+
 /// One guest process.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ProcessReport {
@@ -101,6 +112,7 @@ mod tests {
             instructions: None,
             faults: FaultCounts::default(),
             memory: MemoryUse::default(),
+            code: CodeUse::default(),
             processes: vec![],
             manifest: Manifest::default(),
         };
@@ -110,9 +122,10 @@ mod tests {
             keys.sort();
             keys.join(" ")
         };
-        assert_eq!(keys(&value), "exit faults instructions manifest memory processes version wall_ms");
+        assert_eq!(keys(&value), "code exit faults instructions manifest memory processes version wall_ms");
         assert_eq!(keys(&value["faults"]), "copy_on_write file major minor protection stack_growth swap_in zero_fill");
         assert_eq!(keys(&value["memory"]), "overhead_bytes peak_areas peak_page_table_bytes peak_resident_bytes");
+        assert_eq!(keys(&value["code"]), "recalled_blocks translated_blocks");
         assert!(value["instructions"].is_null());
         assert_eq!(value["exit"]["signal"], 11);
     }

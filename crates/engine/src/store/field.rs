@@ -38,6 +38,10 @@ impl Writer<'_> {
         self.bytes(&value.to_le_bytes());
     }
 
+    pub fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+
     pub fn page(&mut self, page: Page) {
         self.bytes(&page.get().to_le_bytes());
     }
@@ -115,7 +119,7 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 

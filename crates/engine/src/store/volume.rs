@@ -7,6 +7,7 @@
 //! All numbers are little-endian. Every read is checked.
 
 use super::Content;
+use super::field::Reader;
 use addr::Page;
 
 const HEAD_BYTES: usize = 32;
@@ -64,12 +65,16 @@ pub fn sections(volume: &[u8]) -> impl Iterator<Item = Section> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let bytes = section(volume, at)?;
-        let page = Page::new(u64::from_le_bytes(array(bytes, 0)?));
-        let content = Content(u128::from_le_bytes(array(bytes, 8)?));
-        let section = Section { page, content, at };
+        let head = head(bytes, at)?;
         at += bytes.len();
-        Some(section)
+        Some(head)
     })
+}
+
+/// What the section that begins at an offset of a volume says of itself.
+pub fn head(section: &[u8], at: usize) -> Option<Section> {
+    let mut from = Reader(section);
+    Some(Section { page: from.page()?, content: from.content()?, at })
 }
 
 /// The bytes of the section at an offset.
@@ -79,9 +84,8 @@ pub fn section(volume: &[u8], at: usize) -> Option<&[u8]> {
     rest.get(..bytes).filter(|section| section.len() >= HEAD_BYTES)
 }
 
-/// The record with a key in the section at an offset, and what follows it.
-pub fn record(volume: &[u8], at: usize, key: u16) -> Option<&[u8]> {
-    let section = section(volume, at)?;
+/// The record with a key in a section, and what follows it.
+pub fn record(section: &[u8], key: u16) -> Option<&[u8]> {
     let count = word(section, 24)?;
     let table = section.get(HEAD_BYTES..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
     let (entries, _) = table.as_chunks::<ENTRY_BYTES>();

@@ -1,5 +1,6 @@
 //! The CPU on bare memory: a program is bytes, and the kernel is the test.
 
+mod kept;
 mod rig;
 
 use addr::{Access, Perms, VirtAddr};

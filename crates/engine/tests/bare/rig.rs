@@ -2,7 +2,7 @@
 
 use addr::{PAGE_BYTES, Perms, Registers, VirtAddr};
 use mmu::{CpuView, Entry, Frames, Leaf, Levels, Memory, Origin, Tables, UpperHalf};
-use pagewalk_engine::{Budget, Cpu, Engine, EngineConfig, Exit};
+use pagewalk_engine::{Archive, Budget, CacheCounts, Cpu, Engine, EngineConfig, Exit};
 use std::sync::Arc;
 
 pub const CODE: u64 = 0x40_0000;
@@ -10,6 +10,7 @@ pub const DATA: u64 = 0x60_0000;
 pub const STACK_TOP: u64 = 0x7000_0000;
 
 pub struct Rig {
+    engine: Arc<Engine>,
     pub registers: Registers,
     memory: Arc<Memory>,
     frames: Frames,
@@ -24,9 +25,24 @@ impl Rig {
         let upper = UpperHalf::new(Levels::Four, &mut frames).expect("there are frames");
         let tables = Arc::new(Tables::new(&upper, &mut frames).expect("there are frames"));
         let engine = Engine::new(Arc::clone(&memory), EngineConfig::default()).expect("the host allows code memory");
-        let cpu = Cpu::new(&Arc::new(engine));
+        let engine = Arc::new(engine);
+        let cpu = Cpu::new(&engine);
         let registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
-        Self { registers, memory, frames, tables, cpu }
+        Self { engine, registers, memory, frames, tables, cpu }
+    }
+
+    /// Says that the memory holds a program whose translations are kept in an archive.
+    pub fn keep_translations(&mut self, archive: impl Archive + 'static) {
+        self.engine.keep_translations(Some(Box::new(archive)));
+        self.engine.begin_program(&self.tables, b"the program");
+    }
+
+    pub fn save_translations(&self) {
+        self.engine.save_translations();
+    }
+
+    pub fn counts(&self) -> CacheCounts {
+        self.engine.cache_counts()
     }
 
     pub fn view(&self) -> Arc<CpuView> {

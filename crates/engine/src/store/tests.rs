@@ -1,0 +1,78 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+type Records = BTreeMap<u16, Vec<u8>>;
+
+fn volume_of(pages: &BTreeMap<(u64, u128), Records>) -> Vec<u8> {
+    let mut volume = VolumeWriter::default();
+    for ((page, content), records) in pages {
+        for (key, bytes) in records {
+            volume.record(*key, |out| out.extend_from_slice(bytes));
+        }
+        volume.end_section(Page::new(*page), Content(*content));
+    }
+    volume.finish()
+}
+
+fn pages() -> impl Strategy<Value = BTreeMap<(u64, u128), Records>> {
+    let records = prop::collection::btree_map(any::<u16>(), prop::collection::vec(any::<u8>(), 1..40), 1..8);
+    prop::collection::btree_map((0u64..4, 0u128..3), records, 0..6)
+}
+
+proptest! {
+    #[test]
+    fn every_record_is_found_by_its_page_content_and_key(pages in pages()) {
+        let mut store = Store::new(None, "");
+        let program = store.program(b"program");
+        store.add(program, volume_of(&pages));
+        for ((page, content), records) in &pages {
+            prop_assert!(store.knows(program, Page::new(*page)));
+            prop_assert!(store.record(program, Page::new(*page), Content(9), 1).is_none());
+            for (key, bytes) in records {
+                let found = store.record(program, Page::new(*page), Content(*content), *key).unwrap();
+                prop_assert_eq!(&found[..bytes.len()], &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_says_where_sections_are(pages in pages(), cut in any::<prop::sample::Index>()) {
+        let volume = volume_of(&pages);
+        let sections: Vec<&[u8]> =
+            volume::sections(&volume).map(|section| volume::section(&volume, section.at).unwrap()).collect();
+        prop_assert_eq!(sections.len(), pages.len());
+        let index = index::write(7, &sections);
+        let file = [&index[..], &volume].concat();
+        let read = index::read(&file, 7).unwrap();
+        for (Indexed { section, checksum }, bytes) in read.iter().zip(&sections) {
+            prop_assert_eq!(volume::section(&file, section.at).unwrap(), *bytes);
+            prop_assert_eq!(XxHash3_64::oneshot(bytes), *checksum);
+        }
+        prop_assert!(index::read(&file, 8).is_none());
+        prop_assert!(index::read(&file[..cut.index(index.len())], 7).is_none());
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), key in any::<u16>()) {
+        prop_assert!(volume::sections(&bytes).count() <= bytes.len());
+        let _ = volume::record(&bytes, key);
+        let _ = index::read(&bytes, 0);
+        if let Some(sources) = record::sources(&bytes) {
+            prop_assert!(sources.count() < 256);
+        }
+    }
+}
+
+#[test]
+fn only_the_latest_contents_of_a_page_are_saved() {
+    let mut store = Store::new(None, "");
+    let program = store.program(b"program");
+    for content in 0..10 {
+        let records = Records::from([(1, vec![content])]);
+        store.add(program, volume_of(&BTreeMap::from([((5, u128::from(content)), records)])));
+    }
+    let saved = store.of(program).latest_sections();
+    let contents: Vec<u128> = saved.iter().map(|section| volume::head(section, 0).unwrap().content.0).collect();
+    assert_eq!(contents, [6, 7, 8, 9]);
+}
