@@ -347,8 +347,6 @@ pub struct Block {
     pub flags_live: Liveness,
     /// How it goes on.
     pub leads_on: LeadsOn,
-    /// Whether it ends with a call.
-    pub ending: Ending,
     /// Bytes of its code.
     pub host_bytes: u32,
     /// Whether its accesses may share lookups.
@@ -365,22 +363,6 @@ pub struct Block {
     pub unserved: u32,
     /// What its bytes were, for `--verify-code`.
     pub source_bytes: Box<[u8]>,
-}
-
-impl Block {
-    /// Where the call that it ends with returns to.
-    pub fn returns_to(&self) -> Option<VirtAddr> {
-        (self.ending == Ending::Call).then(|| self.rip.wrapping_add(u64::from(self.guest_bytes)))
-    }
-}
-
-/// What the last instruction of a block is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// A call, direct or indirect.
-    Call,
-    /// Another.
-    Other,
 }
 
 /// How a block goes on.

@@ -82,10 +82,6 @@ pub struct CodeCache {
     contents: FxHashMap<Pfn, Content>,
     store: Option<Store>,
     recalled: keeping::Recalled,
-    /// Blocks whose ways on are still to be looked at.
-    ahead: Vec<BlockId>,
-    /// Where recalled calls return to.
-    returns: Vec<(VirtAddr, u64)>,
     views: Vec<Weak<CpuView>>,
     counts: CacheCounts,
 }
@@ -117,8 +113,6 @@ impl CodeCache {
             contents: FxHashMap::default(),
             store: None,
             recalled: keeping::Recalled::default(),
-            ahead: Vec::new(),
-            returns: Vec::new(),
             views: Vec::new(),
             counts: CacheCounts::default(),
         })
@@ -224,18 +218,13 @@ impl CodeCache {
         {
             return Ok(id);
         }
-        if !self.has_room() {
+        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
             self.empty();
         }
         match self.recall(tables, rip, variant) {
             Some(id) => Ok(id),
             None => self.translate(tables, rip, variant),
         }
-    }
-
-    /// Whether another block can be made.
-    fn has_room(&self) -> bool {
-        self.used + LARGEST_BLOCK_BYTES <= self.code.len() as u32
     }
 
     /// The block that serves at a guest address, which lies in a page.

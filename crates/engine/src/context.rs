@@ -119,13 +119,6 @@ pub fn fill_jump_cache(view: &CpuView, rip: VirtAddr, host: u64) {
     Slot(JUMP_CACHE + entry).set(view, host);
 }
 
-/// Makes a guest address lead to an indirect entry, if its place leads nowhere.
-pub fn fill_free_jump_cache(view: &CpuView, rip: VirtAddr, host: u64, nowhere: u64) {
-    if Slot(JUMP_CACHE + jump_cache_entry(rip)).get(view) == nowhere {
-        fill_jump_cache(view, rip, host);
-    }
-}
-
 /// Makes a guest address lead nowhere, if it leads to an indirect entry.
 pub fn drop_from_jump_cache(view: &CpuView, rip: VirtAddr, host: u64, nowhere: u64) {
     let slot = Slot(JUMP_CACHE + jump_cache_entry(rip));

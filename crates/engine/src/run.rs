@@ -108,9 +108,6 @@ impl Run<'_> {
         {
             self.connect(&mut cache, pending, id, rip);
         }
-        for (target, entry) in cache.take_returns() {
-            context::fill_free_jump_cache(&self.cpu.view, target, entry, self.cpu.gate.nowhere);
-        }
         let block = cache.block(id).expect("a block that was just found is alive");
         self.verify(block);
         Slot::TARGET.set(&self.cpu.view, cache.host_address(block.body));

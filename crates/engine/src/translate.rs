@@ -21,9 +21,7 @@ mod straight;
 mod string;
 
 use crate::analysis::{Analysed, Class, Shapes, UsesX87, analyse};
-use crate::block::{
-    Block, BlockId, Ending, Fixup, Flags, Helper, Keeping, LeadsOn, Link, Liveness, Mark, PartNumbers, Site,
-};
+use crate::block::{Block, BlockId, Fixup, Flags, Helper, Keeping, LeadsOn, Link, Liveness, Mark, PartNumbers, Site};
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::{PAGE_BYTES, VirtAddr};
@@ -332,13 +330,6 @@ impl Translator {
         if indirect && only { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly }
     }
 
-    fn ending(&self) -> Ending {
-        match self.instructions.last().map(|last| last.class) {
-            Some(Class::Call(_) | Class::CallIndirect(_)) => Ending::Call,
-            _ => Ending::Other,
-        }
-    }
-
     fn emit(&mut self, rip: VirtAddr, variant: Variant, plan: Plan, place: Place) -> Block {
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
@@ -368,7 +359,6 @@ impl Translator {
             indirect: None,
             flags_live,
             leads_on,
-            ending: self.ending(),
             host_bytes: self.parts.code.len() as u32,
             sharing: place.sharing,
             keeping: if Variant::KEPT.contains(&variant) { Keeping::Fresh } else { Keeping::Never },

@@ -79,7 +79,6 @@ impl CodeCache {
     /// Empties the whole cache.
     pub(super) fn empty(&mut self) {
         self.keep_all();
-        self.returns.clear();
         for pfn in self.by_frame.keys().chain(self.contents.keys()) {
             self.memory.code().unmark(*pfn);
         }

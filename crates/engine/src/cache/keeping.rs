@@ -1,7 +1,7 @@
 //! Blocks that go to the store, and blocks that come from there.
 
 use super::{CodeCache, part};
-use crate::block::{Block, BlockId, Keeping, Link, Liveness};
+use crate::block::{Block, BlockId, Keeping, Liveness};
 use crate::code_map::Entry;
 use crate::source;
 use crate::store::record::{self, Whole};
@@ -10,9 +10,6 @@ use crate::translate::{Parts, Sharing, Variant};
 use crate::trap;
 use addr::{Page, Pfn, VirtAddr};
 use mmu::Tables;
-
-/// How many blocks are recalled at a time before they are asked for.
-const MOST_AHEAD: u32 = 64;
 
 /// A block that is not in the cache yet.
 #[derive(Default)]
@@ -44,70 +41,6 @@ impl CodeCache {
     /// fetched from as if it was translated.
     pub(super) fn recall(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
         let program = self.maps[&self.map_of(tables)].program?;
-        let id = self.recall_one(tables, program, rip, variant)?;
-        self.recall_ahead(tables, program, id);
-        Some(id)
-    }
-
-    /// Recalls what a recalled block goes on to, and what that goes on to, and so on: what ran one after the other will
-    /// again, and each jump that is linked here, and each return that the jump cache learns of, is one that need not be
-    /// asked for. Only pages that were fetched from before are looked at, so that no page is seen to be fetched from
-    /// earlier than it is.
-    fn recall_ahead(&mut self, tables: &Tables, program: ProgramId, first: BlockId) {
-        let map = self.map_of(tables);
-        self.ahead.clear();
-        self.ahead.push(first);
-        let mut left = MOST_AHEAD;
-        while let Some(id) = self.ahead.pop() {
-            let Some(block) = self.block(id) else { continue };
-            let (links, returns_to) = (block.parts.links.clone(), block.returns_to());
-            for link in links {
-                let Link { target, variant, .. } = self.links[link as usize];
-                if variant == Variant::Exact {
-                    continue;
-                }
-                if let Some(to) = self.next_ahead(tables, program, (map, target, variant), &mut left) {
-                    self.link(link, to);
-                }
-            }
-            if let Some(target) = returns_to
-                && let Some(to) = self.next_ahead(tables, program, (map, target, Variant::Plain), &mut left)
-                && self.has_room()
-            {
-                let entry = self.indirect_entry(to);
-                self.returns.push((target, entry));
-            }
-        }
-    }
-
-    /// The block that a recalled one goes on to, if it is there or can be recalled.
-    fn next_ahead(
-        &mut self,
-        tables: &Tables,
-        program: ProgramId,
-        (map, rip, variant): (u64, VirtAddr, Variant),
-        left: &mut u32,
-    ) -> Option<BlockId> {
-        let map = &self.maps[&map];
-        let of_page = map.by_page.get(&rip.page()).filter(|_| map.users == 1)?;
-        if let Some(alive) = self.alive(of_page, rip, variant) {
-            return Some(alive);
-        }
-        if *left == 0 || !self.has_room() {
-            return None;
-        }
-        *left -= 1;
-        let id = self.recall_one(tables, program, rip, variant)?;
-        self.ahead.push(id);
-        Some(id)
-    }
-
-    /// Returns that were recalled since the last call: the guest address, and the host address of its entry.
-    pub fn take_returns(&mut self) -> std::vec::Drain<'_, (VirtAddr, u64)> {
-        self.returns.drain(..)
-    }
-
-    fn recall_one(&mut self, tables: &Tables, program: ProgramId, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
         if !Variant::KEPT.contains(&variant) || !self.store.as_ref()?.knows(program, rip.page()) {
             return None;
         }

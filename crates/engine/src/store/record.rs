@@ -6,7 +6,7 @@
 use super::Content;
 use super::field::{Reader, Writer, bit};
 use crate::asm::rel32;
-use crate::block::{Block, Ending, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
+use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
 use crate::translate::{Parts, Place, Sharing, Variant};
 use addr::{Page, VirtAddr};
 
@@ -49,8 +49,7 @@ pub fn write(out: &mut Vec<u8>, whole: &Whole<'_>) {
     to.u8(block.variant as u8
         | bit(block.flags_live == Liveness::Live, 3)
         | bit(block.leads_on == LeadsOn::OnlyIndirectly, 4)
-        | bit(block.sharing == Sharing::Yes, 5)
-        | bit(block.ending == Ending::Call, 6));
+        | bit(block.sharing == Sharing::Yes, 5));
     to.u16(block.guest_bytes as u16);
     to.u16((block.body - block.host) as u16);
     for count in [code.len(), sites.len(), links.len(), helpers.len(), marks.len(), fixups.len()] {
@@ -131,7 +130,6 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
         indirect: None,
         flags_live: if is_set(3) { Liveness::Live } else { Liveness::Dead },
         leads_on: if is_set(4) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
-        ending: if is_set(6) { Ending::Call } else { Ending::Other },
         host_bytes: parts.code.len() as u32,
         sharing: if is_set(5) { Sharing::Yes } else { Sharing::No },
         keeping: Keeping::Kept,

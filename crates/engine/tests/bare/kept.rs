@@ -32,8 +32,8 @@ impl Archive for OneFile {
     }
 }
 
-/// Sums squares by calls through a register and direct ones, in a page of its own, with a division that is done by hand
-/// nowhere, an instruction that is (cpuid), and an access that crosses a page.
+/// Sums squares by direct calls and calls through a register into another page, with an instruction that is done by hand
+/// and a store that crosses pages.
 fn busy(factor: i32) -> Rig {
     program(|a| {
         let (mut square, mut top) = (a.create_label(), a.create_label());
