@@ -9,6 +9,7 @@ mod report;
 use crate::shell::{self, Result};
 use crate::tools;
 use programs::Row;
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub struct Options {
 struct Runner {
     name: &'static str,
     prefix: Vec<String>,
+    /// Runs before those that count.
+    rehearsals: usize,
 }
 
 /// One row's medians, one per runner; `None` where the runner failed or printed something else.
@@ -57,11 +60,19 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn runners() -> Vec<Runner> {
-    let runner = |name, words: &[&str]| Runner { name, prefix: words.iter().map(ToString::to_string).collect() };
+    let runner = |name, words: &[&str]| {
+        let prefix = words.iter().map(ToString::to_string).collect();
+        Runner { name, prefix, rehearsals: 0 }
+    };
     let pagewalk = shell::root().join("target/release/pagewalk").display().to_string();
+    let code = shell::root().join("target/bench-code");
+    // What an earlier build left is no use.
+    let _ = fs::remove_dir_all(&code);
+    let code = code.display().to_string();
     vec![
         runner("native", &[]),
-        runner("pagewalk", &[&pagewalk, "run", "--quiet"]),
+        runner("pagewalk, first run", &[&pagewalk, "run", "--quiet", "--code-cache", "none"]),
+        Runner { rehearsals: 1, ..runner("pagewalk, again", &[&pagewalk, "run", "--quiet", "--code-cache", &code]) },
         runner("qemu-x86_64", &["qemu-x86_64"]),
         runner("valgrind none", &["valgrind", "--tool=none", "-q"]),
     ]
@@ -70,6 +81,11 @@ fn runners() -> Vec<Runner> {
 fn measure(row: &Row, runners: &[Runner], rounds: usize) -> Measured {
     let mut times = vec![Vec::new(); runners.len()];
     let mut expected = None;
+    for runner in runners {
+        for _ in 0..runner.rehearsals {
+            timed(runner, row);
+        }
+    }
     for _ in 0..rounds {
         for (runner, times) in runners.iter().zip(&mut times) {
             let Some((time, output)) = timed(runner, row) else { continue };

@@ -24,7 +24,8 @@ pub fn write(table: &str, rounds: usize) -> Result<()> {
     let text = format!(
         "## Whole programs\n\n`cargo xtask bench --rounds {rounds}`: seconds of wall time, median of {rounds} \
          interleaved rounds, start-up included, and the ratio to native. {}. A dash is a run that failed or printed \
-         something else.\n\n{table}",
+         something else. The first run of pagewalk translates the program; again, it has the translations that one \
+         earlier run kept (`--code-cache`).\n\n{table}",
         results::machine()
     );
     results::replace_section("cargo xtask bench", &text)
