@@ -214,7 +214,7 @@ stat = open("/proc/self/stat").read().rsplit(") ", 1)[1].split()
 statm = [int(word) for word in open("/proc/self/statm").read().split()]
 usage = resource.getrusage(resource.RUSAGE_SELF)
 kib = lambda name: int(status[name].split()[0])
-assert abs(int(stat[21]) * 4 - kib("VmRSS")) < 256, (stat[21], status["VmRSS"])
+assert abs(int(stat[21]) * 4 - kib("VmRSS")) < 1024, (stat[21], status["VmRSS"])
 assert abs(statm[0] * 4 - kib("VmSize")) < 512
 assert abs(int(stat[7]) - usage.ru_minflt) < 200, (stat[7], usage.ru_minflt)
 assert usage.ru_maxrss >= kib("VmHWM") - 512

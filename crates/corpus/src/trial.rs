@@ -118,7 +118,9 @@ impl Runner {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", &self.seconds(case, side).to_string()]);
         if side == Side::Guest {
-            command.arg(&self.pagewalk).args(["run", "--quiet"]).args(&self.options);
+            // A case's home is its folder, in which nothing may be left.
+            let code = self.folder.join(".code");
+            command.arg(&self.pagewalk).args(["run", "--quiet", "--code-cache"]).arg(code).args(&self.options);
         }
         if let Some(Timer { library, restart, period_us }) = &self.timer {
             let mut preload = OsString::from("LD_PRELOAD=");

@@ -1,7 +1,7 @@
 //! The report for people: the verdict, the evidence, the next command worth trying.
 
 use super::size;
-use machine::{Ended, ExitStatus, FaultCounts, Report, signal_name};
+use machine::{CodeUse, Ended, ExitStatus, FaultCounts, Report, signal_name};
 use std::ffi::OsString;
 use std::fmt::Write;
 
@@ -69,6 +69,8 @@ fn evidence(report: &Report) -> Vec<(&'static str, String)> {
     ];
     let overhead = size::text(memory.overhead_bytes);
     lines.push(("pagewalk's own", format!("{overhead} of translated code and tables, outside of the machine's RAM")));
+    let CodeUse { translated_blocks, recalled_blocks } = report.code;
+    lines.push(("code", format!("{translated_blocks} blocks translated, {recalled_blocks} recalled from other runs")));
     lines
 }
 
@@ -106,7 +108,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machine::{MachineConfig, Manifest, MemoryUse, REPORT_VERSION};
+    use machine::{CodeUse, MachineConfig, Manifest, MemoryUse, REPORT_VERSION};
 
     fn ended(exit: ExitStatus) -> Ended {
         let machine = MachineConfig { ram_bytes: 1 << 30, ..MachineConfig::default() };
@@ -123,6 +125,7 @@ mod tests {
                 peak_areas: 21,
                 overhead_bytes: 1 << 20,
             },
+            code: CodeUse { translated_blocks: 30, recalled_blocks: 1200 },
             processes: vec![],
             manifest,
         };
