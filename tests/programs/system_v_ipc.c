@@ -169,6 +169,11 @@ static void list(const char *name, int id, int fields) {
     fclose(file);
 }
 
+/* Above its index an identifier has how often that was given before (ipc/util.h). */
+static int index_of(int identifier) {
+    return identifier & 0x7fff;
+}
+
 static void information(void) {
     int segment = shmget(IPC_PRIVATE, 5000, 0600), set = semget(IPC_PRIVATE, 4, 0640), queue = msgget(IPC_PRIVATE, 0666);
     struct seminfo of_sets;
@@ -179,9 +184,9 @@ static void information(void) {
     list("shm", segment, 4);
     list("sem", set, 8);
     list("msg", queue, 5);
-    printf("identifiers are in range: %d", semctl(0, 0, IPC_INFO, &of_sets) >= set);
-    printf(" %d", msgctl(0, IPC_INFO, (struct msqid_ds *)&of_queues) >= queue);
-    printf(" %d\n", shmctl(0, SHM_INFO, (struct shmid_ds *)&of_segments) >= segment);
+    printf("identifiers are in range: %d", semctl(0, 0, IPC_INFO, &of_sets) >= index_of(set));
+    printf(" %d", msgctl(0, IPC_INFO, (struct msqid_ds *)&of_queues) >= index_of(queue));
+    printf(" %d\n", shmctl(0, SHM_INFO, (struct shmid_ds *)&of_segments) >= index_of(segment));
     printf("sets: %d %d %d %d %d", of_sets.semmni, of_sets.semmsl, of_sets.semmns, of_sets.semopm, of_sets.semvmx);
     printf(" %d %d %d %d\n", of_sets.semmap, of_sets.semmnu, of_sets.semume, of_sets.semaem);
     printf("queues: %d %d %d %d", of_queues.msgmax, of_queues.msgmnb, of_queues.msgmni, of_queues.msgpool);

@@ -13,10 +13,16 @@ pub fn compile(name: &str, directory: &Path) -> PathBuf {
     program
 }
 
+/// Where the tests keep translations: not among the user's.
+const CODE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/code");
+
 /// `pagewalk run` with options.
 pub fn pagewalk(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pagewalk"));
     command.arg("run").args(options);
+    if !options.contains(&"--code-cache") {
+        command.args(["--code-cache", CODE]);
+    }
     command
 }
 
