@@ -1,6 +1,7 @@
 //! Files: descriptors, paths under /proc, and telling the page cache what changes.
 
 use super::host_call::PATH_BYTES;
+use super::ioctl::{FICLONE, FICLONERANGE};
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -92,6 +93,15 @@ impl Kernel {
             libc::SYS_copy_file_range | libc::SYS_splice => {
                 self.sync_source(descriptor(0));
                 descriptor(2)
+            }
+            libc::SYS_ioctl if matches!(args.at(1) as u32, FICLONE | FICLONERANGE) => {
+                let source = match args.at(1) as u32 {
+                    FICLONE => args.int(2),
+                    _ => self.bytes_in(self.space_of(args.tid), args.at(2), 8).map(|first| super::word_of(&first, 0))?
+                        as i32,
+                };
+                self.sync_source(host::files::regular_file(source));
+                descriptor(0)
             }
             libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range => {
                 return Ok(descriptor(0).map(|file| (file, Effect::Reads)));

@@ -1,9 +1,10 @@
 //! ioctl: the requests that are known, with what their argument points to.
 
+use super::host_call::then;
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::outcome::{CopyLength, CopyOut, Then};
+use crate::outcome::{CopyLength, CopyOut};
 use host::call::Call;
 
 /// What the argument of a request is.
@@ -47,16 +48,20 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x8004_5432, Shape::Out(4)),  // TIOCGDEV
     (0x8004_5438, Shape::Out(4)),  // TIOCGPKT
     (0x8004_5439, Shape::Out(4)),  // TIOCGPTLCK
-    (0x4004_9409, Shape::Value),   // FICLONE
-    (0x4020_940d, Shape::In(32)),  // FICLONERANGE
-    (0x8008_6601, Shape::Out(8)),  // FS_IOC_GETFLAGS
-    (0x4008_6602, Shape::In(8)),   // FS_IOC_SETFLAGS
-    (0x8008_1272, Shape::Out(8)),  // BLKGETSIZE64
-    (0x8004_5200, Shape::Out(4)),  // RNDGETENTCNT
+    (FICLONE, Shape::Value),
+    (FICLONERANGE, Shape::In(32)),
+    (0x8008_6601, Shape::Out(8)), // FS_IOC_GETFLAGS
+    (0x4008_6602, Shape::In(8)),  // FS_IOC_SETFLAGS
+    (0x8008_1272, Shape::Out(8)), // BLKGETSIZE64
+    (0x8004_5200, Shape::Out(4)), // RNDGETENTCNT
 ];
 
 /// The number of a network interface.
 const SIOCGIFINDEX: u32 = 0x8933;
+/// Gives a file the content of another, whose descriptor is the argument.
+pub(super) const FICLONE: u32 = 0x4004_9409;
+/// The same of a range; the argument points to a struct that begins with the descriptor.
+pub(super) const FICLONERANGE: u32 = 0x4020_940d;
 /// Asks for signals when a descriptor is ready; they would go to pagewalk, and descriptors of guests send none.
 const FIOASYNC: u32 = 0x5452;
 
@@ -77,16 +82,20 @@ impl Kernel {
             None => return Err(no_such_request(args.int(0))),
         };
         let space = self.space_of(args.tid);
+        if !host::files::is_open(args.int(0)) {
+            return Err(Errno::EBADF);
+        }
+        let file = self.file_before(args)?;
         let mut call = Call::plain(args.nr, args.words);
         let bytes = match shape {
-            Shape::Value => return Ok(Flow::Host(call, Then::Answer(Vec::new()))),
+            Shape::Value => return Ok(Flow::Host(call, then(Vec::new(), file))),
             Shape::In(bytes) | Shape::InOut(bytes) => self.bytes_in(space, args.at(2), bytes)?,
             Shape::Out(bytes) => vec![0; bytes],
         };
         call.args[2] = call.buffer(bytes);
         let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
         let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
-        Ok(Flow::Host(call, Then::Answer(copies)))
+        Ok(Flow::Host(call, then(copies, file)))
     }
 }
 
