@@ -49,3 +49,14 @@ fn a_store_that_was_synced_is_not_lost() {
     child.wait().unwrap();
     assert_eq!(fs::read_to_string(file).unwrap(), "stored");
 }
+
+/// On a filesystem that shares blocks between files; elsewhere the refusals are compared.
+#[test]
+fn a_file_shows_what_another_has_given_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile("clone_files", folder.path());
+    let directory = folder.path().to_str().unwrap();
+    let (native, guest) = (natively(&program, &[directory]), under_pagewalk(&["--quiet"], &program, &[directory]));
+    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status));
+    assert!(stdout(&native).ends_with("to no file, of nowhere: -1 Bad file descriptor\n"), "{}", stdout(&native));
+}
