@@ -199,7 +199,7 @@ impl Store {
     /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
     pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
         let program = &mut self.programs[program.0 as usize];
-        if program.bytes + volume.len() <= MOST_BYTES {
+        if !volume.is_empty() && program.bytes + volume.len() <= MOST_BYTES {
             program.add(volume);
         }
     }
