@@ -54,8 +54,11 @@ impl Content {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgramId(u32);
 
-/// Most bytes kept of one program.
+/// Most bytes kept of one program, those of earlier runs included.
 const MOST_BYTES: usize = 128 << 20;
+
+/// Most bytes of host memory for what is kept in a run.
+const MOST_MADE_BYTES: usize = 256 << 20;
 
 /// How many contents of one page are saved, the latest.
 const MOST_CONTENTS: usize = 4;
@@ -198,8 +201,9 @@ impl Store {
 
     /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
     pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
+        let has_room = self.bytes() + volume.len() <= MOST_MADE_BYTES;
         let program = &mut self.programs[program.0 as usize];
-        if !volume.is_empty() && program.bytes + volume.len() <= MOST_BYTES {
+        if !volume.is_empty() && has_room && program.bytes + volume.len() <= MOST_BYTES {
             program.add(volume);
         }
     }
