@@ -42,6 +42,16 @@ struct Tree {
     tables: Weak<Tables>,
 }
 
+/// What was made of the bytes of a frame, all of which ends when they change.
+#[derive(Default)]
+struct FrameOfCode {
+    dependents: Vec<BlockId>,
+    /// Where code maps have it: the map, and the page.
+    pages: Vec<(u64, Page)>,
+    /// What is in it, once somebody has asked; then the frame is marked.
+    content: Option<Content>,
+}
+
 /// Counts for the report.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CacheCounts {
@@ -77,9 +87,7 @@ pub struct CodeCache {
     trees: FxHashMap<u64, Tree>,
     maps: FxHashMap<u64, CodeMap>,
     next_map: u64,
-    by_frame: FxHashMap<Pfn, Vec<BlockId>>,
-    /// What is in frames of code, as far as somebody asked; each of them is marked.
-    contents: FxHashMap<Pfn, Content>,
+    by_frame: FxHashMap<Pfn, FrameOfCode>,
     store: Option<Store>,
     recalled: keeping::Recalled,
     views: Vec<Weak<CpuView>>,
@@ -110,7 +118,6 @@ impl CodeCache {
             maps: FxHashMap::default(),
             next_map: 0,
             by_frame: FxHashMap::default(),
-            contents: FxHashMap::default(),
             store: None,
             recalled: keeping::Recalled::default(),
             views: Vec::new(),
@@ -286,14 +293,19 @@ impl CodeCache {
         self.marks.extend_from_slice(&parts.marks);
         self.fixups.extend_from_slice(&parts.fixups);
         self.counts.host_bytes += parts.code.len() as u64;
-        let map = self.maps.entry(block.map).or_default();
         for (page, pfn) in sources {
+            let map = self.maps.entry(block.map).or_default();
+            let of_frame = self.by_frame.entry(*pfn).or_default();
+            of_frame.dependents.push(id);
+            if !map.by_page.contains_key(page) {
+                of_frame.pages.push((block.map, *page));
+            }
             let of_page = map.page(*page, *pfn);
+            debug_assert_eq!(of_page.pfn, *pfn, "a page that is elsewhere now was forgotten");
             of_page.dependents.push(id);
             if *page == block.rip.page() {
                 of_page.enter(block.rip, block.variant, id);
             }
-            self.by_frame.entry(*pfn).or_default().push(id);
         }
         // A prepared block is looked up anew each time; marking for it would make a store that patches the next
         // instruction of its own page start over for ever.

@@ -24,6 +24,13 @@ impl CodeMap {
         self.by_page.entry(page).or_insert_with(|| PageOfBlocks::new(pfn))
     }
 
+    /// A page is not in a frame any more; it was the frame of every block that depends on it.
+    pub fn forget_page(&mut self, page: Page, pfn: Pfn) {
+        if self.by_page.get(&page).is_some_and(|of_page| of_page.pfn == pfn) {
+            self.by_page.remove(&page);
+        }
+    }
+
     /// A block died; another may have taken its place already.
     pub fn forget(&mut self, rip: VirtAddr, variant: Variant, id: BlockId) {
         let Some(of_page) = self.by_page.get_mut(&rip.page()) else { return };

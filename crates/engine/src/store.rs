@@ -18,7 +18,11 @@ use addr::{PAGE_BYTES, Page, Pfn};
 use host::MappedFile;
 use mmu::Memory;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::io;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use index::Indexed;
@@ -27,11 +31,14 @@ pub use volume::VolumeWriter;
 
 /// Where translations are kept from run to run.
 pub trait Archive: Send {
-    /// What was saved last for a program.
-    fn load(&self, program: &[u8]) -> Option<MappedFile>;
+    /// What was saved last for a program that a translator of a kind has translated; `None` if nothing was.
+    ///
+    /// # Errors
+    /// Where that cannot be seen: then nothing is saved in its place.
+    fn load(&self, program: &[u8], translator: &str) -> io::Result<Option<MappedFile>>;
 
-    /// Keeps the bytes, one part after the other, for a program, if that can be done: a run is as good without.
-    fn save(&self, program: &[u8], parts: &[&[u8]]);
+    /// Keeps the bytes, one part after the other, if that can be done: a run is as good without.
+    fn save(&self, program: &[u8], translator: &str, parts: &[&[u8]]);
 
     /// A number that differs from that of any pagewalk that may translate otherwise.
     fn build(&self) -> u64;
@@ -54,8 +61,8 @@ impl Content {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgramId(u32);
 
-/// Most bytes kept of one program, those of earlier runs included.
-const MOST_BYTES: usize = 128 << 20;
+/// Most bytes saved of one program.
+const MOST_SAVED_BYTES: usize = 128 << 20;
 
 /// Most bytes of host memory for what is kept in a run.
 const MOST_MADE_BYTES: usize = 256 << 20;
@@ -69,6 +76,7 @@ const WORTH_SAVING: usize = 64;
 /// All translations that are kept.
 pub struct Store {
     archive: Option<Box<dyn Archive>>,
+    translator: String,
     /// Differs where translations would.
     stamp: u64,
     programs: Vec<Program>,
@@ -77,11 +85,21 @@ pub struct Store {
 /// The translations of one program.
 struct Program {
     name: Box<[u8]>,
+    saving: Saving,
     volumes: Vec<Volume>,
     /// Bytes of all volumes, and of those that were loaded.
     bytes: usize,
     loaded_bytes: usize,
     shelves: FxHashMap<Page, Vec<Shelf>>,
+}
+
+/// Whether what is kept of a program goes to the archive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Saving {
+    /// It does.
+    Wanted,
+    /// Nobody knows what there is already.
+    Refused,
 }
 
 /// Bytes of translations.
@@ -155,7 +173,7 @@ impl Store {
         let mut stamp = XxHash3_64::new();
         stamp.write(translator.as_bytes());
         stamp.write_u64(archive.as_ref().map_or(0, |archive| archive.build()));
-        Self { archive, stamp: stamp.finish(), programs: Vec::new() }
+        Self { archive, translator: translator.to_owned(), stamp: stamp.finish(), programs: Vec::new() }
     }
 
     /// The number of a program; what is in the archive of it is loaded when it is first asked for.
@@ -163,11 +181,14 @@ impl Store {
         let known = self.programs.iter().position(|program| *program.name == *name);
         let number = known.unwrap_or_else(|| {
             let mut program = Program::new(name);
-            let archived = self.archive.as_ref().and_then(|archive| archive.load(name));
-            if let Some((file, index)) =
-                archived.and_then(|file| index::read(&file, self.stamp).map(|index| (file, index)))
-            {
-                program.load(file, &index);
+            match self.archive.as_ref().map_or(Ok(None), |archive| archive.load(name, &self.translator)) {
+                Ok(archived) => {
+                    let indexed = archived.and_then(|file| Some((index::read(&file, self.stamp)?, file)));
+                    if let Some((index, file)) = indexed {
+                        program.load(file, &index);
+                    }
+                }
+                Err(_) => program.saving = Saving::Refused,
             }
             self.programs.push(program);
             self.programs.len() - 1
@@ -180,18 +201,22 @@ impl Store {
         self.of(program).shelves.contains_key(&page)
     }
 
-    /// The record of the translation with a key in a page of a content.
-    pub fn record(&mut self, program: ProgramId, page: Page, content: Content, key: u16) -> Option<&[u8]> {
+    /// The `nth` newest record of translations with a key in a page of a content, and what follows it: they differ in
+    /// what else they depend on.
+    pub fn record(&mut self, program: ProgramId, page: Page, content: Content, key: u16, nth: usize) -> Option<&[u8]> {
         let Program { volumes, shelves, .. } = &mut self.programs[program.0 as usize];
         let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.content == content);
-        for shelf in of_page {
-            let volume = volumes[shelf.volume as usize].bytes();
-            if let Some(record) = shelf.checked(volume).and_then(|section| volume::record(section, key)) {
-                shelf.used = Used::Yes;
-                return Some(record);
-            }
-        }
-        None
+        let mut records = of_page.filter_map(|shelf| {
+            let section = shelf.checked(volumes[shelf.volume as usize].bytes())?;
+            shelf.used = Used::Yes;
+            volume::record(section, key)
+        });
+        records.nth(nth)
+    }
+
+    /// Whether it has just this record.
+    pub fn has(&mut self, program: ProgramId, page: Page, content: Content, key: u16, record: &[u8]) -> bool {
+        (0..).map_while(|nth| Some(self.record(program, page, content, key, nth)?.starts_with(record))).any(|same| same)
     }
 
     /// Whether everything that was read of a program so far was what was written.
@@ -201,10 +226,8 @@ impl Store {
 
     /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
     pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
-        let has_room = self.bytes() + volume.len() <= MOST_MADE_BYTES;
-        let program = &mut self.programs[program.0 as usize];
-        if !volume.is_empty() && has_room && program.bytes + volume.len() <= MOST_BYTES {
-            program.add(volume);
+        if !volume.is_empty() && self.bytes() + volume.len() <= MOST_MADE_BYTES {
+            self.programs[program.0 as usize].add(volume);
         }
     }
 
@@ -213,9 +236,10 @@ impl Store {
         let Some(archive) = &self.archive else { return };
         for program in self.programs.iter().filter(|program| program.is_worth_saving() && program.is_whole()) {
             let sections = program.latest_sections();
+            let sections: Vec<&[u8]> = sections.iter().map(|section| &**section).collect();
             let index = index::write(self.stamp, &sections);
             let parts: Vec<&[u8]> = std::iter::once(&index[..]).chain(sections).collect();
-            archive.save(&program.name, &parts);
+            archive.save(&program.name, &self.translator, &parts);
         }
     }
 
@@ -231,7 +255,14 @@ impl Store {
 
 impl Program {
     fn new(name: &[u8]) -> Self {
-        Self { name: name.into(), volumes: Vec::new(), bytes: 0, loaded_bytes: 0, shelves: FxHashMap::default() }
+        Self {
+            name: name.into(),
+            saving: Saving::Wanted,
+            volumes: Vec::new(),
+            bytes: 0,
+            loaded_bytes: 0,
+            shelves: FxHashMap::default(),
+        }
     }
 
     /// Adds what was made in this run.
@@ -266,13 +297,17 @@ impl Program {
     }
 
     fn is_worth_saving(&self) -> bool {
-        (self.bytes - self.loaded_bytes) * WORTH_SAVING > self.loaded_bytes
+        self.saving == Saving::Wanted && (self.bytes - self.loaded_bytes) * WORTH_SAVING > self.loaded_bytes
     }
 
-    /// The sections of every page that have its latest contents, oldest first.
-    fn latest_sections(&self) -> Vec<&[u8]> {
+    /// A section for each of the latest contents of every page, oldest first; pages that this run needed come first, and
+    /// others as far as there is room.
+    fn latest_sections(&self) -> Vec<Cow<'_, [u8]>> {
+        let mut pages: Vec<_> = self.shelves.iter().collect();
+        pages.sort_by_key(|(page, shelves)| (Reverse(shelves.iter().map(|shelf| shelf.used).max()), **page));
         let mut latest = Vec::new();
-        for shelves in self.shelves.values() {
+        let mut bytes = 0;
+        for (page, shelves) in pages {
             let mut by_age = shelves.clone();
             by_age.sort_by_key(|shelf| shelf.used);
             let mut contents = Vec::new();
@@ -281,10 +316,31 @@ impl Program {
                     contents.push(shelf.content);
                 }
             }
-            let kept = by_age.iter_mut().filter(|shelf| contents.contains(&shelf.content));
-            latest.extend(kept.filter_map(|shelf| shelf.checked(self.volumes[shelf.volume as usize].bytes())));
+            for content in contents.into_iter().rev() {
+                let section = self.merged(*page, content, &mut by_age);
+                bytes += section.len();
+                if bytes > MOST_SAVED_BYTES {
+                    return latest;
+                }
+                latest.extend((!section.is_empty()).then_some(section));
+            }
         }
         latest
+    }
+
+    /// One section of what is on several shelves: of records with the same key the newest.
+    fn merged(&self, page: Page, content: Content, shelves: &mut [Shelf]) -> Cow<'_, [u8]> {
+        let of_content = shelves.iter_mut().filter(|shelf| shelf.content == content);
+        let sections: Vec<&[u8]> =
+            of_content.filter_map(|shelf| shelf.checked(self.volumes[shelf.volume as usize].bytes())).collect();
+        if let [only] = sections[..] {
+            return Cow::Borrowed(only);
+        }
+        let newest: BTreeMap<u16, &[u8]> = sections.into_iter().flat_map(volume::records).collect();
+        let mut volume = VolumeWriter::default();
+        newest.into_iter().for_each(|(key, record)| volume.record(key, record));
+        volume.end_section(page, content);
+        Cow::Owned(volume.finish())
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const PAGE_BYTES: usize = 4096;
 
 /// How many files can be mapped at a time.
-const MOST: usize = 64;
+const MOST: usize = 1024;
 
 /// Where a mapping is, for the signal handler.
 struct Known {

@@ -40,7 +40,7 @@ impl CodeMarks {
         }
     }
 
-    /// Takes the mark away: no block depends on the frame any more.
+    /// Takes the mark away: nothing that the engine knows depends on the frame's bytes any more.
     pub fn unmark(&self, pfn: Pfn) {
         self.word(pfn).fetch_and(!Self::bit(pfn), Ordering::AcqRel);
     }

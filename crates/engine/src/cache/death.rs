@@ -1,6 +1,6 @@
 //! How blocks end: their code changed, or the cache is full.
 
-use super::CodeCache;
+use super::{CodeCache, FrameOfCode};
 use crate::block::{BlockId, Linked};
 use crate::context;
 use addr::{PageRange, Pfn};
@@ -49,11 +49,15 @@ impl CodeCache {
     }
 
     fn forget_frame(&mut self, pfn: Pfn) {
-        for id in self.by_frame.remove(&pfn).unwrap_or_default() {
-            self.kill(id);
-        }
-        self.contents.remove(&pfn);
         self.memory.code().unmark(pfn);
+        let Some(FrameOfCode { dependents, pages, .. }) = self.by_frame.remove(&pfn) else { return };
+        dependents.into_iter().for_each(|id| self.kill(id));
+        for (map, page) in pages {
+            // The page may be elsewhere by now; here it is not any more, as far as anybody knows without a walk.
+            if let Some(map) = self.maps.get_mut(&map) {
+                map.forget_page(page, pfn);
+            }
+        }
     }
 
     /// A block dies: nothing leads to it any more.
@@ -79,11 +83,7 @@ impl CodeCache {
     /// Empties the whole cache.
     pub(super) fn empty(&mut self) {
         self.keep_all();
-        for pfn in self.by_frame.keys().chain(self.contents.keys()) {
-            self.memory.code().unmark(*pfn);
-        }
-        self.by_frame.clear();
-        self.contents.clear();
+        self.by_frame.drain().for_each(|(pfn, _)| self.memory.code().unmark(pfn));
         self.translator.forget_peeked();
         for map in self.maps.values_mut() {
             map.by_page.clear();

@@ -30,7 +30,6 @@ impl CodeCache {
 
     /// Puts everything into the archive.
     pub fn save(&mut self) {
-        self.forget_written();
         self.keep_all();
         if let Some(store) = &self.store {
             store.save();
@@ -63,32 +62,36 @@ impl CodeCache {
         let pfn = self.frame_of(tables, rip.page())?;
         let content = self.content(pfn);
         let place = self.next_place(self.map_of(tables), rip);
-        let store = self.store.as_mut()?;
-        // As in `find`: most code reads no flags that a jump hands over.
+        // As in `alive`: most code reads no flags that a jump hands over.
         let candidates = if variant == Variant::FlagsParked { &[variant, Variant::Plain][..] } else { &[variant] };
-        let block = candidates.iter().find_map(|candidate| {
-            let record = store.record(program, rip.page(), content, Entry::key(rip, *candidate))?;
-            into.wanted.clear();
-            into.wanted.extend(record::sources(record)?);
-            let block = record::read(record, rip, &place, &mut into.parts)?;
-            let serves = *candidate == variant || block.flags_live == Liveness::Dead;
-            serves.then_some(block)
-        })?;
-        if !store.is_whole(program) {
-            return None;
-        }
-        if place.sharing == Sharing::No && block.sharing == Sharing::Yes {
-            return None;
-        }
-        into.sources.clear();
-        for (page, wanted) in &into.wanted {
-            let pfn = self.frame_of(tables, *page)?;
-            if self.content(pfn) != *wanted {
-                return None;
+        for candidate in candidates {
+            let key = Entry::key(rip, *candidate);
+            for nth in 0.. {
+                let store = self.store.as_mut()?;
+                let Some(record) = store.record(program, rip.page(), content, key, nth) else { break };
+                into.wanted.clear();
+                into.wanted.extend(record::sources(record)?);
+                let block = record::read(record, rip, &place, &mut into.parts).filter(|_| store.is_whole(program))?;
+                let serves = *candidate == variant || block.flags_live == Liveness::Dead;
+                let may_share = place.sharing == Sharing::Yes || block.sharing == Sharing::No;
+                if serves && may_share && self.are_as_wanted(tables, into) {
+                    return Some(block);
+                }
             }
-            into.sources.push((*page, pfn));
         }
-        Some(block)
+        None
+    }
+
+    /// Whether every page that a block depends on is as it was; then it is known where each is.
+    fn are_as_wanted(&mut self, tables: &Tables, recalled: &mut Recalled) -> bool {
+        recalled.sources.clear();
+        for (page, wanted) in &recalled.wanted {
+            match self.frame_of(tables, *page) {
+                Some(pfn) if self.content(pfn) == *wanted => recalled.sources.push((*page, pfn)),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Where a page of code is; walks to it as a fetch does, unless it is known.
@@ -101,17 +104,18 @@ impl CodeCache {
 
     /// What is in a frame; from now on, stores to it are noted.
     fn content(&mut self, pfn: Pfn) -> Content {
-        if let Some(known) = self.contents.get(&pfn) {
-            return *known;
+        if let Some(known) = self.by_frame.get(&pfn).and_then(|of_frame| of_frame.content) {
+            return known;
         }
         self.watch(std::iter::once(pfn));
         let content = Content::of(&self.memory, pfn);
-        self.contents.insert(pfn, content);
+        self.by_frame.entry(pfn).or_default().content = Some(content);
         content
     }
 
     /// Puts the fresh blocks of every map into the store.
     pub(super) fn keep_all(&mut self) {
+        self.forget_written();
         let maps: Vec<u64> = self.maps.keys().copied().collect();
         maps.into_iter().for_each(|map| self.keep(map));
     }
@@ -135,16 +139,24 @@ impl CodeCache {
         dependencies.sort_unstable();
         let mut volume = VolumeWriter::default();
         for (page, pfn) in pages {
-            self.keep_page(map, page, &dependencies, &mut volume);
-            volume.end_section(page, self.content(pfn));
+            let content = self.content(pfn);
+            self.keep_page(program, map, (page, content), &dependencies, &mut volume);
+            volume.end_section(page, content);
         }
         if let Some(store) = &mut self.store {
             store.add(program, volume.finish());
         }
     }
 
-    /// Writes the fresh blocks that begin in a page.
-    fn keep_page(&mut self, map: u64, page: Page, dependencies: &[(BlockId, Page, Pfn)], volume: &mut VolumeWriter) {
+    /// Writes the fresh blocks that begin in a page, but those that another process has put into the store meanwhile.
+    fn keep_page(
+        &mut self,
+        program: ProgramId,
+        map: u64,
+        (page, content): (Page, Content),
+        dependencies: &[(BlockId, Page, Pfn)],
+        volume: &mut VolumeWriter,
+    ) {
         let entries = self.maps[&map].by_page[&page].entries().to_vec();
         let mut sources = Vec::new();
         let mut code = Vec::new();
@@ -170,7 +182,11 @@ impl CodeCache {
                 fixups: part(&self.fixups, &block.parts.fixups),
                 sources: &sources,
             };
-            volume.record(key, |out| record::write(out, &whole));
+            let Some(record) = record::write(&whole) else { continue };
+            let store = self.store.as_mut().expect("who keeps has a store");
+            if !store.has(program, page, content, key, &record) {
+                volume.record(key, &record);
+            }
         }
     }
 }

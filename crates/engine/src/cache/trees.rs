@@ -49,10 +49,10 @@ impl CodeCache {
     }
 
     fn forget_dead_trees(&mut self) {
-        // What a dead tree alone mapped is free by now.
-        self.forget_written();
         let dead = self.trees.extract_if(|_, tree| tree.tables.strong_count() == 0);
         let maps: Vec<u64> = dead.map(|(_, tree)| tree.map).collect();
+        // What dead trees alone mapped is free by now.
+        self.forget_written();
         maps.into_iter().for_each(|map| self.leave_map(map));
     }
 

@@ -37,11 +37,13 @@ pub fn sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
     }))
 }
 
-/// Writes a block.
-pub fn write(out: &mut Vec<u8>, whole: &Whole<'_>) {
+/// Writes a block; `None` if it is too large, which none is that anybody has seen.
+pub fn write(whole: &Whole<'_>) -> Option<Vec<u8>> {
     let Whole { block, code, sites, links, helpers, marks, fixups, sources } = whole;
-    let mut to = Writer(out);
-    to.u8(sources.len() as u8);
+    u16::try_from(code.len()).ok()?;
+    let mut record = Vec::with_capacity(2 * code.len());
+    let mut to = Writer(&mut record);
+    to.u8(u8::try_from(sources.len()).ok()?);
     for (page, content) in *sources {
         to.page(*page);
         to.content(*content);
@@ -63,6 +65,7 @@ pub fn write(out: &mut Vec<u8>, whole: &Whole<'_>) {
     marks.iter().for_each(|mark| to.mark(mark));
     helpers.iter().for_each(|helper| to.helper(helper));
     fixups.iter().for_each(|fixup| to.fixup(*fixup));
+    Some(record)
 }
 
 impl Writer<'_> {

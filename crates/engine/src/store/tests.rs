@@ -8,7 +8,7 @@ fn volume_of(pages: &BTreeMap<(u64, u128), Records>) -> Vec<u8> {
     let mut volume = VolumeWriter::default();
     for ((page, content), records) in pages {
         for (key, bytes) in records {
-            volume.record(*key, |out| out.extend_from_slice(bytes));
+            volume.record(*key, bytes);
         }
         volume.end_section(Page::new(*page), Content(*content));
     }
@@ -28,10 +28,13 @@ proptest! {
         store.add(program, volume_of(&pages));
         for ((page, content), records) in &pages {
             prop_assert!(store.knows(program, Page::new(*page)));
-            prop_assert!(store.record(program, Page::new(*page), Content(9), 1).is_none());
+            prop_assert!(store.record(program, Page::new(*page), Content(9), 1, 0).is_none());
             for (key, bytes) in records {
-                let found = store.record(program, Page::new(*page), Content(*content), *key).unwrap();
+                let (page, content) = (Page::new(*page), Content(*content));
+                let found = store.record(program, page, content, *key, 0).unwrap();
                 prop_assert_eq!(&found[..bytes.len()], &bytes[..]);
+                prop_assert!(store.record(program, page, content, *key, 1).is_none());
+                prop_assert!(store.has(program, page, content, *key, bytes));
             }
         }
     }
@@ -75,4 +78,17 @@ fn only_the_latest_contents_of_a_page_are_saved() {
     let saved = store.of(program).latest_sections();
     let contents: Vec<u128> = saved.iter().map(|section| volume::head(section, 0).unwrap().content.0).collect();
     assert_eq!(contents, [6, 7, 8, 9]);
+}
+
+#[test]
+fn of_records_with_the_same_key_the_newest_is_saved() {
+    let mut store = Store::new(None, "");
+    let program = store.program(b"program");
+    for records in [Records::from([(1, vec![1]), (2, vec![2])]), Records::from([(2, vec![22]), (3, vec![3])])] {
+        store.add(program, volume_of(&BTreeMap::from([((5, 9), records)])));
+    }
+    assert_eq!(store.record(program, Page::new(5), Content(9), 2, 1).unwrap()[0], 2);
+    let saved = store.of(program).latest_sections();
+    let records: Vec<(u16, u8)> = volume::records(&saved[0]).map(|(key, record)| (key, record[0])).collect();
+    assert_eq!((saved.len(), records), (1, vec![(1, 1), (2, 22), (3, 3)]));
 }

@@ -31,9 +31,9 @@ pub struct VolumeWriter {
 
 impl VolumeWriter {
     /// Adds a record to the section that is ended next; keys come in their order.
-    pub fn record(&mut self, key: u16, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn record(&mut self, key: u16, record: &[u8]) {
         self.entries.push((key, self.records.len()));
-        write(&mut self.records);
+        self.records.extend_from_slice(record);
     }
 
     /// Ends the section of a page, unless it has no records.
@@ -86,12 +86,24 @@ pub fn section(volume: &[u8], at: usize) -> Option<&[u8]> {
 
 /// The record with a key in a section, and what follows it.
 pub fn record(section: &[u8], key: u16) -> Option<&[u8]> {
+    let entries = entries(section)?;
+    let entry = entries.binary_search_by_key(&Some(usize::from(key)), |entry| word(entry, 0)).ok()?;
+    section.get(word(&entries[entry], 4)?..)
+}
+
+/// Every record of a section, with its key.
+pub fn records(section: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let entries = entries(section).unwrap_or_default();
+    entries.iter().enumerate().filter_map(move |(number, entry)| {
+        let end = entries.get(number + 1).map_or(Some(section.len()), |next| word(next, 4))?;
+        Some((word(entry, 0)? as u16, section.get(word(entry, 4)?..end)?))
+    })
+}
+
+fn entries(section: &[u8]) -> Option<&[[u8; ENTRY_BYTES]]> {
     let count = word(section, 24)?;
     let table = section.get(HEAD_BYTES..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
-    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    let key_of = |entry: &[u8; ENTRY_BYTES]| word(entry, 0);
-    let entry = entries.binary_search_by_key(&Some(usize::from(key)), key_of).ok()?;
-    section.get(word(&entries[entry], 4)?..)
+    Some(table.as_chunks().0)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<usize> {

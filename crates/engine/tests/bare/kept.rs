@@ -7,6 +7,7 @@ use host::MappedFile;
 use iced_x86::code_asm::*;
 use pagewalk_engine::{Archive, Exit};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// An archive of one file.
@@ -16,12 +17,12 @@ struct OneFile {
 }
 
 impl Archive for OneFile {
-    fn load(&self, program: &[u8]) -> Option<MappedFile> {
+    fn load(&self, program: &[u8], _: &str) -> io::Result<Option<MappedFile>> {
         assert_eq!(program, b"the program");
-        MappedFile::new(&File::open(&self.path).ok()?).ok()
+        Ok(File::open(&self.path).ok().and_then(|file| MappedFile::new(&file).ok()))
     }
 
-    fn save(&self, _: &[u8], parts: &[&[u8]]) {
+    fn save(&self, _: &[u8], _: &str, parts: &[&[u8]]) {
         // As an archive does it: whoever has the old file keeps it.
         let _ = fs::remove_file(&self.path);
         fs::write(&self.path, parts.concat()).expect("the file can be written");

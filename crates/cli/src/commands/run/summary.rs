@@ -70,7 +70,10 @@ fn evidence(report: &Report) -> Vec<(&'static str, String)> {
     let overhead = size::text(memory.overhead_bytes);
     lines.push(("pagewalk's own", format!("{overhead} of translated code and tables, outside of the machine's RAM")));
     let CodeUse { translated_blocks, recalled_blocks } = report.code;
-    lines.push(("code", format!("{translated_blocks} blocks translated, {recalled_blocks} recalled from other runs")));
+    lines.push((
+        "code",
+        format!("{translated_blocks} blocks translated, {recalled_blocks} kept by earlier runs and processes"),
+    ));
     lines
 }
 
