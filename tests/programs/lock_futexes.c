@@ -64,6 +64,9 @@ static void *dies_with_it(void *unused)
     return unused;
 }
 
+static long locks, unlocks;
+static int is_own;
+
 static void *takes_word(void *unused)
 {
     struct timespec past = { 1, 0 }, soon;
@@ -76,9 +79,10 @@ static void *takes_word(void *unused)
     soon.tv_nsec %= 1000000000;
     say("of another, a while", futex(&word, FUTEX_LOCK_PI_PRIVATE, &soon));
     say("of another, unlock", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
-    say("thread locks", futex(&word, FUTEX_LOCK_PI_PRIVATE, NULL));
-    printf("its own: %d\n", (word & FUTEX_TID_MASK) == (uint32_t)gettid());
-    say("thread unlocks", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
+    /* Told when it has ended: until then the other thread may be printing. */
+    locks = futex(&word, FUTEX_LOCK_PI_PRIVATE, NULL);
+    is_own = (word & FUTEX_TID_MASK) == (uint32_t)gettid();
+    unlocks = futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL);
     return unused;
 }
 
@@ -104,6 +108,9 @@ static void calls(void)
     printf("somebody waits: %d\n", word == ((uint32_t)gettid() | FUTEX_WAITERS));
     say("unlock", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
     pthread_join(thread, NULL);
+    say("thread locks", locks);
+    printf("its own: %d\n", is_own);
+    say("thread unlocks", unlocks);
     printf("free: %#x\n", word);
     say("unlock what is free", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
     word = 0x3ffffff0;
