@@ -159,7 +159,7 @@ impl CodeCache {
     ) {
         let entries = self.maps[&map].by_page[&page].entries().to_vec();
         let mut sources = Vec::new();
-        let mut code = Vec::new();
+        let (mut code, mut record) = (Vec::new(), Vec::new());
         for Entry { key, block: id } in entries {
             let first = dependencies.partition_point(|(block, ..)| *block < id);
             let own = dependencies[first..].iter().take_while(|(block, ..)| *block == id);
@@ -182,7 +182,7 @@ impl CodeCache {
                 fixups: part(&self.fixups, &block.parts.fixups),
                 sources: &sources,
             };
-            let Some(record) = record::write(&whole) else { continue };
+            let Some(()) = record::write(&mut record, &whole) else { continue };
             let store = self.store.as_mut().expect("who keeps has a store");
             if !store.has(program, page, content, key, &record) {
                 volume.record(key, &record);

@@ -37,12 +37,12 @@ pub fn sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
     }))
 }
 
-/// Writes a block; `None` if it is too large, which none is that anybody has seen.
-pub fn write(whole: &Whole<'_>) -> Option<Vec<u8>> {
+/// Writes a block in place of what `record` held; `None` if it is too large, which none is that anybody has seen.
+pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>) -> Option<()> {
     let Whole { block, code, sites, links, helpers, marks, fixups, sources } = whole;
     u16::try_from(code.len()).ok()?;
-    let mut record = Vec::with_capacity(2 * code.len());
-    let mut to = Writer(&mut record);
+    record.clear();
+    let mut to = Writer(record);
     to.u8(u8::try_from(sources.len()).ok()?);
     for (page, content) in *sources {
         to.page(*page);
@@ -65,7 +65,7 @@ pub fn write(whole: &Whole<'_>) -> Option<Vec<u8>> {
     marks.iter().for_each(|mark| to.mark(mark));
     helpers.iter().for_each(|helper| to.helper(helper));
     fixups.iter().for_each(|fixup| to.fixup(*fixup));
-    Some(record)
+    Some(())
 }
 
 impl Writer<'_> {
