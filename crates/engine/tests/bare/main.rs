@@ -3,7 +3,7 @@
 mod kept;
 mod rig;
 
-use addr::{Access, Perms, VirtAddr};
+use addr::{Access, Perms, Registers, VirtAddr};
 use iced_x86::code_asm::*;
 use pagewalk_engine::{Exception, Exit};
 use rig::{CODE, DATA, Rig, STACK_TOP};
@@ -250,4 +250,20 @@ fn a_trap_follows_each_instruction_when_the_flag_is_set() {
     }
     assert_eq!(stops, [5, 10, 10, 12, 19, 21]);
     assert_eq!(rig.registers.rip, VirtAddr::new(CODE + 23));
+}
+
+/// Translations that a forked child has from its parent say where the parent had the page. Once that frame served
+/// something else, the child was given code from there.
+#[test]
+fn a_child_fetches_from_its_own_page_when_the_parents_is_gone() {
+    let mut rig = program(|a| {
+        a.mov(eax, 1)?;
+        a.syscall()
+    });
+    assert_eq!((rig.run(), rig.registers.gpr[0]), (Exit::Syscall, 1));
+    rig.become_child(CODE, 4);
+    rig.map(CODE, 4, Perms::READ_EXECUTE);
+    rig.poke(CODE, &[0xb8, 2, 0, 0, 0, 0x0f, 0x05]);
+    rig.registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
+    assert_eq!((rig.run(), rig.registers.gpr[0]), (Exit::Syscall, 2));
 }

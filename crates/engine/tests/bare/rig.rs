@@ -14,6 +14,7 @@ pub struct Rig {
     pub registers: Registers,
     memory: Arc<Memory>,
     frames: Frames,
+    upper: UpperHalf,
     tables: Arc<Tables>,
     cpu: Cpu,
 }
@@ -28,7 +29,7 @@ impl Rig {
         let engine = Arc::new(engine);
         let cpu = Cpu::new(&engine);
         let registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
-        Self { engine, registers, memory, frames, tables, cpu }
+        Self { engine, registers, memory, frames, upper, tables, cpu }
     }
 
     /// Says that the memory holds a program whose translations are kept in an archive.
@@ -56,6 +57,25 @@ impl Rig {
             let page = VirtAddr::new(start + page * PAGE_BYTES).page();
             self.tables.set(page, leaf, &mut self.frames).expect("there are frames");
         }
+    }
+
+    /// The program forks, and ends; the rig is its child, which has no page of its own yet. The frames of what the parent
+    /// had at `start` are free, and other trees have come since.
+    pub fn become_child(&mut self, start: u64, pages: u64) {
+        let child = Arc::new(Tables::new(&self.upper, &mut self.frames).expect("there are frames"));
+        self.engine.share_code(&self.tables, &child);
+        let parent = std::mem::replace(&mut self.tables, child);
+        let leaf = |page: u64| match parent.entry(VirtAddr::new(start + page * PAGE_BYTES).page()) {
+            Entry::Leaf(leaf) => leaf.pfn,
+            entry => panic!("the page is mapped, not {entry:?}"),
+        };
+        let frames: Vec<_> = (0..pages).map(leaf).collect();
+        self.cpu.detach();
+        drop(parent);
+        let other = Arc::new(Tables::new(&self.upper, &mut self.frames).expect("there are frames"));
+        let mut registers = self.registers.clone();
+        assert!(matches!(self.cpu.run(&mut registers, &other, Budget::Unlimited), Exit::Fault(_)));
+        frames.into_iter().for_each(|pfn| _ = self.frames.release(pfn));
     }
 
     pub fn protect(&mut self, start: u64, pages: u64, perms: Perms) {
