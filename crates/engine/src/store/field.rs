@@ -14,9 +14,27 @@ use mmu::TlbTable;
 const NO_REGISTER: u8 = 0xff;
 
 /// A flag at a bit of a byte.
-pub fn bit(set: bool, number: u8) -> u8 {
-    u8::from(set) << number
+#[derive(Clone, Copy)]
+pub struct Bit(pub u8);
+
+impl Bit {
+    pub fn of(self, set: bool) -> u8 {
+        u8::from(set) << self.0
+    }
+
+    pub fn is_in(self, byte: u8) -> bool {
+        byte & 1 << self.0 != 0
+    }
 }
+
+const PARKED: Bit = Bit(0);
+const ORIGIN: Bit = Bit(0);
+/// Above the table and the use of a site.
+const SHARED: Bit = Bit(4);
+/// Above the segment of an address, and below its scale.
+const NARROW: Bit = Bit(2);
+/// Above the variant that a link leads to.
+const BODY: Bit = Bit(3);
 
 /// Appends fields.
 pub struct Writer<'a>(pub &'a mut Vec<u8>);
@@ -52,14 +70,14 @@ impl Writer<'_> {
 
     fn placement(&mut self, placement: Placement) {
         self.u16(placement.parked);
-        self.u8(bit(placement.flags == Flags::Parked, 0));
+        self.u8(PARKED.of(placement.flags == Flags::Parked));
     }
 
     pub fn site(&mut self, site: &Site, host: u32) {
         let address = site.address;
         self.u8(site.instruction);
-        self.u8(site.table as u8 | (site.usage as u8) << 2 | bit(site.coverage == Coverage::Shared, 4));
-        self.u8(address.segment as u8 | bit(address.narrow == Narrow::Yes, 2) | address.scale << 3);
+        self.u8(site.table as u8 | (site.usage as u8) << 2 | SHARED.of(site.coverage == Coverage::Shared));
+        self.u8(address.segment as u8 | NARROW.of(address.narrow == Narrow::Yes) | address.scale << 3);
         self.u8(site.pointer);
         self.u16(site.bytes);
         self.placement(site.placement);
@@ -73,7 +91,7 @@ impl Writer<'_> {
         self.bytes(&link.target.get().to_le_bytes());
         self.u16((link.jump - host) as u16);
         self.u16((link.cold - host) as u16);
-        self.u8(link.variant as u8 | bit(link.entry == Entry::Body, 3));
+        self.u8(link.variant as u8 | BODY.of(link.entry == Entry::Body));
     }
 
     pub fn helper(&mut self, helper: &Helper) {
@@ -90,7 +108,7 @@ impl Writer<'_> {
     }
 
     pub fn fixup(&mut self, fixup: Fixup) {
-        self.u8(bit(matches!(fixup, Fixup::Origin(_)), 0));
+        self.u8(ORIGIN.of(matches!(fixup, Fixup::Origin(_))));
         self.u16(fixup.at() as u16);
     }
 }
@@ -133,7 +151,7 @@ impl<'a> Reader<'a> {
 
     fn placement(&mut self) -> Option<Placement> {
         let parked = self.u16()?;
-        let flags = if self.u8()? & 1 != 0 { Flags::Parked } else { Flags::InCpu };
+        let flags = if PARKED.is_in(self.u8()?) { Flags::Parked } else { Flags::InCpu };
         Some(Placement { parked, flags })
     }
 
@@ -159,7 +177,7 @@ impl<'a> Reader<'a> {
             index,
             scale: form >> 3,
             segment: [Segment::Flat, Segment::Fs, Segment::Gs].into_iter().find(|s| *s as u8 == form & 3)?,
-            narrow: if form & 4 != 0 { Narrow::Yes } else { Narrow::No },
+            narrow: if NARROW.is_in(form) { Narrow::Yes } else { Narrow::No },
             disp,
         };
         Some(Site {
@@ -172,7 +190,7 @@ impl<'a> Reader<'a> {
             placement,
             address,
             found: place.host + u32::from(self.u16()?),
-            coverage: if kind & 16 != 0 { Coverage::Shared } else { Coverage::Own },
+            coverage: if SHARED.is_in(kind) { Coverage::Shared } else { Coverage::Own },
         })
     }
 
@@ -184,7 +202,7 @@ impl<'a> Reader<'a> {
             target,
             jump: place.host + u32::from(jump),
             cold: place.host + u32::from(cold),
-            entry: if kind & 8 != 0 { Entry::Body } else { Entry::Safepoint },
+            entry: if BODY.is_in(kind) { Entry::Body } else { Entry::Safepoint },
             variant: Variant::KEPT.into_iter().find(|variant| *variant as u8 == kind & 7)?,
             before: None,
             linked: Linked::No,
@@ -205,6 +223,6 @@ impl<'a> Reader<'a> {
 
     pub fn fixup(&mut self) -> Option<Fixup> {
         let (kind, at) = (self.u8()?, self.u16()?);
-        Some(if kind & 1 != 0 { Fixup::Origin(at) } else { Fixup::Leave(at) })
+        Some(if ORIGIN.is_in(kind) { Fixup::Origin(at) } else { Fixup::Leave(at) })
     }
 }

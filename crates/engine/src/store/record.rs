@@ -4,7 +4,7 @@
 //! in the code the cache's numbers and the way to the exit stub have to be put in. Links lead to their cold paths.
 
 use super::Content;
-use super::field::{Reader, Writer, bit};
+use super::field::{Bit, Reader, Writer};
 use crate::asm::rel32;
 use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
 use crate::translate::{Parts, Place, Sharing, Variant};
@@ -22,6 +22,11 @@ pub struct Whole<'a> {
     /// Every page that it depends on.
     pub sources: &'a [(Page, Content)],
 }
+
+// Above the variant of a block.
+const FLAGS_LIVE: Bit = Bit(3);
+const INDIRECTLY: Bit = Bit(4);
+const SHARING: Bit = Bit(5);
 
 /// Bytes of a page's number and its content.
 const SOURCE_BYTES: usize = 24;
@@ -49,9 +54,9 @@ pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>) -> Option<()> {
         to.content(*content);
     }
     to.u8(block.variant as u8
-        | bit(block.flags_live == Liveness::Live, 3)
-        | bit(block.leads_on == LeadsOn::OnlyIndirectly, 4)
-        | bit(block.sharing == Sharing::Yes, 5));
+        | FLAGS_LIVE.of(block.flags_live == Liveness::Live)
+        | INDIRECTLY.of(block.leads_on == LeadsOn::OnlyIndirectly)
+        | SHARING.of(block.sharing == Sharing::Yes));
     to.u16(block.guest_bytes as u16);
     to.u16((block.body - block.host) as u16);
     for count in [code.len(), sites.len(), links.len(), helpers.len(), marks.len(), fixups.len()] {
@@ -97,7 +102,6 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
     let sources = from.u8()?;
     from.take(usize::from(sources) * SOURCE_BYTES)?;
     let bits = from.u8()?;
-    let is_set = |number: u8| bits & 1 << number != 0;
     let (guest_bytes, body) = (from.u16()?, from.u16()?);
     let counts = [(); 6].map(|()| from.u16());
     let [Some(code), Some(sites), Some(links), Some(helpers), Some(marks), Some(fixups)] = counts else { return None };
@@ -131,10 +135,10 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
         host: place.host,
         body: place.host + u32::from(body),
         indirect: None,
-        flags_live: if is_set(3) { Liveness::Live } else { Liveness::Dead },
-        leads_on: if is_set(4) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
+        flags_live: if FLAGS_LIVE.is_in(bits) { Liveness::Live } else { Liveness::Dead },
+        leads_on: if INDIRECTLY.is_in(bits) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
         host_bytes: parts.code.len() as u32,
-        sharing: if is_set(5) { Sharing::Yes } else { Sharing::No },
+        sharing: if SHARING.is_in(bits) { Sharing::Yes } else { Sharing::No },
         keeping: Keeping::Kept,
         parts: parts.numbers(place),
         incoming: None,
