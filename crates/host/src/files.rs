@@ -202,6 +202,12 @@ pub fn identity() -> [u64; 4] {
     unsafe { [libc::getuid().into(), libc::geteuid().into(), libc::getgid().into(), libc::getegid().into()] }
 }
 
+/// The effective user of the calling thread.
+pub fn effective_user() -> u32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::geteuid() }
+}
+
 /// The six names of uname(2).
 pub fn system_names() -> [Vec<u8>; 6] {
     let mut names = MaybeUninit::<libc::utsname>::zeroed();

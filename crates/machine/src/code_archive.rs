@@ -7,6 +7,7 @@
 //! never changed: it goes, and a new one comes, whole or not at all, also if pagewalk is killed meanwhile; nothing else is
 //! ever left. Whatever goes wrong, a program runs as well without; it only takes longer to begin.
 
+use crate::program_hash::hexadecimal;
 use engine::Archive;
 use host::{MappedFile, files};
 use sha2::{Digest, Sha256};
@@ -52,7 +53,7 @@ impl CodeArchive {
     fn file_of(&self, program: &[u8], translator: &str) -> PathBuf {
         let name = Path::new(OsStr::from_bytes(program)).file_name().unwrap_or_default();
         let hash = Sha256::digest([program, b"\0", translator.as_bytes()].concat());
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hexadecimal(&hash[..8]);
         // A name that is too long with it would be no name.
         let short = &name.as_bytes()[..name.len().min(64)];
         self.directory.join(format!("{}-{hash}{ENDING}", String::from_utf8_lossy(short)))
@@ -132,8 +133,7 @@ impl Archive for CodeArchive {
 
 /// Whether a file is the user's, and nobody else may write to it.
 fn is_own(found: &Metadata) -> bool {
-    let [_, effective_user, ..] = files::identity();
-    u64::from(found.uid()) == effective_user && found.mode() & OTHERS_WRITE == 0
+    found.uid() == files::effective_user() && found.mode() & OTHERS_WRITE == 0
 }
 
 /// A number for the file that this program was loaded from, as it is now.

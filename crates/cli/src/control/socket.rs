@@ -1,6 +1,7 @@
 //! Where the sockets are: one a process, named by its number, in a directory that only its owner may enter.
 
 use host::Peer;
+use host::files::effective_user;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -42,7 +43,7 @@ impl OwnSocket {
         let (stream, _) = self.listener.accept()?;
         let peer = Peer::of(&stream)?;
         let asker = match peer {
-            _ if peer.uid != own_user() => Asker::Stranger,
+            _ if peer.uid != effective_user() => Asker::Stranger,
             _ if peer.pid == std::process::id() => Asker::Guest,
             _ => Asker::Owner,
         };
@@ -79,7 +80,7 @@ pub fn connect(pid: u32) -> io::Result<Option<UnixStream>> {
         }
         check_private(&directory)?;
         match UnixStream::connect(&path) {
-            Ok(stream) if Peer::of(&stream)? == (Peer { pid, uid: own_user() }) => return Ok(Some(stream)),
+            Ok(stream) if Peer::of(&stream)? == (Peer { pid, uid: effective_user() }) => return Ok(Some(stream)),
             // Somebody else has got the number since.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -96,14 +97,14 @@ pub fn connect(pid: u32) -> io::Result<Option<UnixStream>> {
 fn places() -> Vec<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let runtime = runtime.filter(|directory| directory.is_absolute() && directory.is_dir());
-    let shared = Path::new("/tmp").join(format!("pagewalk-{}", own_user()));
+    let shared = Path::new("/tmp").join(format!("pagewalk-{}", effective_user()));
     runtime.map(|directory| directory.join("pagewalk")).into_iter().chain([shared]).collect()
 }
 
 /// Nobody but the caller can put anything into the directory, or look into it.
 fn check_private(directory: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(directory)?;
-    let is_private = found.is_dir() && found.uid() == own_user() && found.mode() & 0o777 == OWNER_ONLY;
+    let is_private = found.is_dir() && found.uid() == effective_user() && found.mode() & 0o777 == OWNER_ONLY;
     let refusal = || io::Error::other(format!("{} is not a directory of yours alone", directory.display()));
     if is_private { Ok(()) } else { Err(refusal()) }
 }
@@ -119,10 +120,6 @@ fn remove_stale(directory: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
-}
-
-fn own_user() -> u32 {
-    host::files::identity()[1] as u32
 }
 
 impl Drop for OwnSocket {

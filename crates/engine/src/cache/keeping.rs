@@ -39,8 +39,9 @@ impl CodeCache {
     /// The block at an address, if the store has it and every byte that it was made of is as it was. Its pages are
     /// fetched from as if it was translated.
     pub(super) fn recall(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+        let store = self.store.as_ref().filter(|_| Variant::KEPT.contains(&variant))?;
         let program = self.maps[&self.map_of(tables)].program?;
-        if !Variant::KEPT.contains(&variant) || !self.store.as_ref()?.knows(program, rip.page()) {
+        if !store.knows(program, rip.page()) {
             return None;
         }
         let mut recalled = std::mem::take(&mut self.recalled);

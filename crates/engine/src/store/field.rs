@@ -36,6 +36,11 @@ const NARROW: Bit = Bit(2);
 /// Above the variant that a link leads to.
 const BODY: Bit = Bit(3);
 
+/// The 32-bit word at an offset.
+pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
 /// Appends fields.
 pub struct Writer<'a>(pub &'a mut Vec<u8>);
 
@@ -53,6 +58,10 @@ impl Writer<'_> {
     }
 
     pub fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 

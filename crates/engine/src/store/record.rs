@@ -4,7 +4,7 @@
 //! in the code the cache's numbers and the way to the exit stub have to be put in. Links lead to their cold paths.
 
 use super::Content;
-use super::field::{Bit, Reader, Writer};
+use super::field::{Bit, Reader, Writer, word};
 use crate::asm::rel32;
 use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
 use crate::translate::{Parts, Place, Sharing, Variant};
@@ -182,10 +182,6 @@ fn fix(code: &mut [u8], fixup: Fixup, place: &Place) -> Option<()> {
         }
         Fixup::Origin(_) => put(code, at, place.block.to_le_bytes()),
     }
-}
-
-fn word(code: &[u8], at: usize) -> Option<u32> {
-    code.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
 }
 
 fn put(code: &mut [u8], at: usize, word: [u8; 4]) -> Option<()> {

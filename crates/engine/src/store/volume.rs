@@ -7,7 +7,7 @@
 //! All numbers are little-endian. Every read is checked.
 
 use super::Content;
-use super::field::Reader;
+use super::field::{Reader, Writer, word};
 use addr::Page;
 
 const HEAD_BYTES: usize = 32;
@@ -42,16 +42,16 @@ impl VolumeWriter {
             return;
         }
         let first = HEAD_BYTES + ENTRY_BYTES * self.entries.len();
-        let volume = &mut self.volume;
-        volume.extend(page.get().to_le_bytes());
-        volume.extend(content.0.to_le_bytes());
-        volume.extend((self.entries.len() as u32).to_le_bytes());
-        volume.extend(((first + self.records.len()) as u32).to_le_bytes());
+        let mut to = Writer(&mut self.volume);
+        to.page(page);
+        to.content(content);
+        to.u32(self.entries.len() as u32);
+        to.u32((first + self.records.len()) as u32);
         for (key, at) in self.entries.drain(..) {
-            volume.extend(u32::from(key).to_le_bytes());
-            volume.extend(((first + at) as u32).to_le_bytes());
+            to.u32(u32::from(key));
+            to.u32((first + at) as u32);
         }
-        volume.append(&mut self.records);
+        self.volume.append(&mut self.records);
     }
 
     /// The bytes of all sections.
@@ -80,36 +80,33 @@ pub fn head(section: &[u8], at: usize) -> Option<Section> {
 /// The bytes of the section at an offset.
 pub fn section(volume: &[u8], at: usize) -> Option<&[u8]> {
     let rest = volume.get(at..)?;
-    let bytes = word(rest, 28)?;
+    let bytes = number(rest, 28)?;
     rest.get(..bytes).filter(|section| section.len() >= HEAD_BYTES)
 }
 
 /// The record with a key in a section, and what follows it.
 pub fn record(section: &[u8], key: u16) -> Option<&[u8]> {
     let entries = entries(section)?;
-    let entry = entries.binary_search_by_key(&Some(usize::from(key)), |entry| word(entry, 0)).ok()?;
-    section.get(word(&entries[entry], 4)?..)
+    let entry = entries.binary_search_by_key(&Some(usize::from(key)), |entry| number(entry, 0)).ok()?;
+    section.get(number(&entries[entry], 4)?..)
 }
 
 /// Every record of a section, with its key.
 pub fn records(section: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let entries = entries(section).unwrap_or_default();
-    entries.iter().enumerate().filter_map(move |(number, entry)| {
-        let end = entries.get(number + 1).map_or(Some(section.len()), |next| word(next, 4))?;
-        Some((word(entry, 0)? as u16, section.get(word(entry, 4)?..end)?))
+    entries.iter().enumerate().filter_map(move |(index, entry)| {
+        let end = entries.get(index + 1).map_or(Some(section.len()), |next| number(next, 4))?;
+        Some((number(entry, 0)? as u16, section.get(number(entry, 4)?..end)?))
     })
 }
 
 fn entries(section: &[u8]) -> Option<&[[u8; ENTRY_BYTES]]> {
-    let count = word(section, 24)?;
+    let count = number(section, 24)?;
     let table = section.get(HEAD_BYTES..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
     Some(table.as_chunks().0)
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<usize> {
-    array(bytes, at).map(|word| u32::from_le_bytes(word) as usize)
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+/// A number of bytes or records.
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    word(bytes, at).map(|number| number as usize)
 }
