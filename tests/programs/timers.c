@@ -185,6 +185,24 @@ static void cpu_limit(void) {
     printf("ended with %d\n", WEXITSTATUS(status));
 }
 
+static long long micros(struct timeval time) {
+    return time.tv_sec * 1000000LL + time.tv_usec;
+}
+
+// Programs alternate with system calls: neither part of what was used may become less.
+static void never_less(void) {
+    struct rusage before = {0}, now;
+    int went_back = 0;
+    do {
+        for (volatile int turn = 0; turn < 20000; turn++) {}
+        for (int turn = 0; turn < 40; turn++) getppid();
+        getrusage(RUSAGE_SELF, &now);
+        went_back += micros(now.ru_utime) < micros(before.ru_utime) || micros(now.ru_stime) < micros(before.ru_stime);
+        before = now;
+    } while (micros(now.ru_utime) + micros(now.ru_stime) < 400000);
+    printf("less than before: %d\n", went_back);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     intervals(ITIMER_REAL, SIGALRM, "real");
@@ -197,6 +215,7 @@ int main(void) {
     to_a_thread();
     overrun();
     refusals();
+    never_less();
     cpu_limit();
     return 0;
 }

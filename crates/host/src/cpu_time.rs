@@ -14,6 +14,18 @@ impl CpuTime {
     pub fn total_ns(self) -> u64 {
         self.user_ns + self.system_ns
     }
+
+    /// The same sum, divided so that neither part is less than it was `before`: ticks that are counted later change
+    /// the division of what was used earlier.
+    #[must_use]
+    pub fn going_on_from(self, before: Self) -> Self {
+        let total = self.total_ns();
+        if total <= before.total_ns() {
+            return before;
+        }
+        let user_ns = self.user_ns.clamp(before.user_ns, total - before.system_ns);
+        Self { user_ns, system_ns: total - user_ns }
+    }
 }
 
 impl std::ops::AddAssign for CpuTime {
@@ -57,5 +69,14 @@ mod tests {
             std::hint::spin_loop();
         }
         assert_eq!(of_thread(i32::MAX >> 4), CpuTime::default());
+    }
+
+    #[test]
+    fn neither_part_goes_back() {
+        let time = |user_ns, system_ns| CpuTime { user_ns, system_ns };
+        assert_eq!(time(90, 30).going_on_from(time(100, 0)), time(100, 20));
+        assert_eq!(time(120, 0).going_on_from(time(80, 20)), time(100, 20));
+        assert_eq!(time(110, 30).going_on_from(time(100, 0)), time(110, 30));
+        assert_eq!(time(50, 40).going_on_from(time(90, 10)), time(90, 10));
     }
 }

@@ -12,6 +12,7 @@ use crate::signal::{Action, Pending, SIG_DFL, SIG_IGN, SigSet};
 use crate::timers::CpuAlarms;
 use crate::waiting::Waiting;
 use host::cpu_time::CpuTime;
+use std::cell::Cell;
 use std::fmt;
 use std::time::Instant;
 
@@ -81,6 +82,8 @@ pub(crate) struct Task {
     pub is_in_host: bool,
     /// The host's number of its thread, once it runs.
     pub host_tid: i32,
+    /// The CPU time that was last told of it.
+    told_cpu: Cell<CpuTime>,
     /// The signal it dies of, while the machine looks at it.
     pub dying: Option<(i32, bool)>,
 }
@@ -254,8 +257,16 @@ impl Task {
             is_notified: false,
             is_in_host: false,
             host_tid: 0,
+            told_cpu: Cell::default(),
             dying: None,
         }
+    }
+
+    /// CPU time that it has used: neither part is ever less than before.
+    pub fn cpu(&self) -> CpuTime {
+        let cpu = host::cpu_time::of_thread(self.host_tid).going_on_from(self.told_cpu.get());
+        self.told_cpu.set(cpu);
+        cpu
     }
 }
 

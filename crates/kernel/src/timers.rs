@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::signal::{Cause, Pending, SigInfo};
 use crate::task::{Pid, Process, Tid};
 use addr::VirtAddr;
-use host::cpu_time::{self, CpuTime};
+use host::cpu_time::CpuTime;
 use std::time::{Duration, Instant};
 
 const SI_TIMER: i32 = -2;
@@ -117,7 +117,25 @@ impl Kernel {
     }
 
     fn expire_timer(&mut self, pid: Pid, id: usize, now: Instant) {
-        let Some(timer) = self.processes[&pid].timers[id] else { return };
+        let ends = self.ends_of(pid, id, now);
+        let Some(timer) = self.processes[&pid].timers[id].filter(|_| ends > 0) else { return };
+        let Some(signal) = timer.signal else { return };
+        // A signal that still waits is told of the overrun; it does not queue again.
+        let target = timer.target.filter(|tid| self.tasks.contains_key(tid));
+        if self.pending_at(pid, target).add_overrun(id as i32, ends) {
+            return;
+        }
+        let cause = Cause::Timer { id: id as i32, overrun: ends - 1, value: timer.value };
+        let info = SigInfo { signal, code: SI_TIMER, cause };
+        match target {
+            Some(tid) => self.send_to_task(tid, info),
+            None => self.send_to_process(pid, info),
+        }
+    }
+
+    /// How often a timer has ended by `now` since it was last asked; it is due again at the next end.
+    fn ends_of(&mut self, pid: Pid, id: usize, now: Instant) -> i32 {
+        let Some(Some(timer)) = self.processes[&pid].timers.get(id).copied() else { return 0 };
         let (due, missed) = match timer.due {
             Due::At(at) if at <= now => {
                 let (at, missed) = next_instant(at, timer.interval_ns, now);
@@ -125,25 +143,14 @@ impl Kernel {
             }
             Due::Used(at) => match self.used(timer.clock) {
                 used if used >= at => next_used(at, timer.interval_ns, used),
-                _ => return,
+                _ => return 0,
             },
-            Due::At(_) | Due::Never => return,
+            Due::At(_) | Due::Never => return 0,
         };
         if let Some(timer) = &mut self.living(pid).timers[id] {
             timer.due = due;
         }
-        let Some(signal) = timer.signal else { return };
-        // A signal that still waits is told of the overrun; it does not queue again.
-        let target = timer.target.filter(|tid| self.tasks.contains_key(tid));
-        if self.pending_at(pid, target).add_overrun(id as i32, missed.saturating_add(1)) {
-            return;
-        }
-        let cause = Cause::Timer { id: id as i32, overrun: missed, value: timer.value };
-        let info = SigInfo { signal, code: SI_TIMER, cause };
-        match target {
-            Some(tid) => self.send_to_task(tid, info),
-            None => self.send_to_process(pid, info),
-        }
+        missed.saturating_add(1)
     }
 
     fn expire_cpu(&mut self, pid: Pid) {
@@ -240,7 +247,7 @@ impl Kernel {
             Clock::Host(number) => host::files::clock_ns(number).unwrap_or(0),
             Clock::Process(pid) if self.processes.contains_key(&pid) => self.cpu_of(pid).total_ns(),
             Clock::Process(_) => 0,
-            Clock::Thread(tid) => self.tasks.get(&tid).map_or(0, |task| cpu_time::of_thread(task.host_tid).total_ns()),
+            Clock::Thread(tid) => self.tasks.get(&tid).map_or(0, |task| task.cpu().total_ns()),
         }
     }
 
@@ -314,12 +321,14 @@ impl Kernel {
         Ok(self.timer(args)?.overrun as u64)
     }
 
-    /// The signal of a timer is being taken: from now on timer_getoverrun tells of it.
-    pub(crate) fn note_overrun(&mut self, pid: Pid, info: &SigInfo) {
-        if let Cause::Timer { id, overrun, .. } = info.cause
-            && let Some(Some(timer)) = self.living(pid).timers.get_mut(id as usize)
-        {
-            timer.overrun = overrun;
+    /// The signal of a timer is being taken: it tells of all ends until now, and timer_getoverrun does from now on.
+    pub(crate) fn note_overrun(&mut self, pid: Pid, info: &mut SigInfo) {
+        if let Cause::Timer { id, overrun, .. } = &mut info.cause {
+            let unseen = self.ends_of(pid, *id as usize, Instant::now());
+            *overrun = overrun.saturating_add(unseen);
+            if let Some(Some(timer)) = self.living(pid).timers.get_mut(*id as usize) {
+                timer.overrun = *overrun;
+            }
         }
     }
 

@@ -69,7 +69,7 @@ impl Kernel {
         let times = match args.int(0) {
             RUSAGE_SELF => self.usage_of(self.pid_of(args.tid)),
             RUSAGE_THREAD => {
-                let cpu = host::cpu_time::of_thread(host::guest_thread::host_tid());
+                let cpu = self.task(args.tid).cpu();
                 Times { cpu, ..self.usage_of(self.pid_of(args.tid)) }
             }
             RUSAGE_CHILDREN => self.process_of(args.tid).children_usage,
@@ -97,7 +97,7 @@ impl Kernel {
         let mut cpu = process.past.cpu;
         // A task that is being made is listed before it is there, and has used nothing.
         for task in process.tasks.iter().filter_map(|tid| self.tasks.get(tid)) {
-            cpu += host::cpu_time::of_thread(task.host_tid);
+            cpu += task.cpu();
         }
         cpu
     }

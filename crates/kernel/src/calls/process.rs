@@ -272,7 +272,7 @@ impl Kernel {
         self.leave_futexes(tid);
         self.leave_semop(tid);
         self.drop_new_program(tid);
-        let used = host::cpu_time::of_thread(host::guest_thread::host_tid());
+        let used = self.task(tid).cpu();
         self.process_of(tid).past.cpu += used;
         self.task(tid).host_tid = 0;
         self.task(tid).call = None;

@@ -51,7 +51,7 @@ impl Kernel {
         let heap = process.space.map_or(0, |space| self.mm.heap(space).start.get());
         let (terminal, foreground) = self.terminal_of(whose.pid);
         let cpu = match self.task_of(whose).filter(|_| whose.tid.is_some()) {
-            Some(task) => host::cpu_time::of_thread(task.host_tid),
+            Some(task) => task.cpu(),
             None => self.cpu_of(whose.pid),
         };
         let children = process.children_usage;

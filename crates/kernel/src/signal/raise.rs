@@ -106,8 +106,8 @@ impl Kernel {
     /// Takes a pending signal of a set, the task's own first.
     pub(crate) fn take_pending(&mut self, tid: Tid, set: SigSet) -> Option<SigInfo> {
         let own = self.task(tid).pending.take(set);
-        let info = own.or_else(|| self.process_of(tid).pending.take(set))?;
-        self.note_overrun(self.pid_of(tid), &info);
+        let mut info = own.or_else(|| self.process_of(tid).pending.take(set))?;
+        self.note_overrun(self.pid_of(tid), &mut info);
         Some(info)
     }
 
