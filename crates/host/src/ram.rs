@@ -113,12 +113,22 @@ impl Ram {
         unsafe { std::ptr::copy(self.address(from, bytes), self.address(to, bytes), bytes) }
     }
 
-    /// Repeats an element `count` times from `at`.
+    /// Repeats an element `count` times from `at`, as a memory set of that many bytes costs.
     pub fn fill(&self, at: PhysAddr, element: &[u8], count: usize) {
         let to = self.address(at, element.len() * count);
-        for index in 0..count {
-            // SAFETY: the whole range was checked; `element` is ours and lies elsewhere.
-            unsafe { std::ptr::copy_nonoverlapping(element.as_ptr(), to.add(index * element.len()), element.len()) }
+        let Some(first) = element.first().filter(|_| count > 0) else { return };
+        if element.iter().all(|byte| byte == first) {
+            // SAFETY: the whole range was checked.
+            return unsafe { to.write_bytes(*first, element.len() * count) };
+        }
+        // SAFETY: the whole range was checked; `element` is ours and lies elsewhere.
+        unsafe { to.copy_from_nonoverlapping(element.as_ptr(), element.len()) }
+        let mut done = 1;
+        while done < count {
+            let more = done.min(count - done);
+            // SAFETY: both parts are in the range that was checked, the second right after the first.
+            unsafe { to.add(done * element.len()).copy_from_nonoverlapping(to, more * element.len()) }
+            done += more;
         }
     }
 
@@ -162,6 +172,22 @@ mod tests {
         assert_eq!(ram.load(PhysAddr::new(0x2008)), 0x0102_0304_0506_0708);
         ram.zero_frame(Pfn::new(2));
         assert_eq!(ram.load(PhysAddr::new(0x2008)), 0);
+    }
+
+    #[test]
+    fn elements_are_repeated() {
+        let ram = Ram::new(1).expect("a frame fits");
+        for (element, count) in [(&[7][..], 5), (&[1, 2], 1), (&[1, 2, 3, 4], 7), (&[9, 9], 3), (&[1, 2], 0), (&[], 3)]
+        {
+            ram.zero_frame(Pfn::new(0));
+            ram.fill(PhysAddr::new(3), element, count);
+            let mut bytes = [0; 64];
+            ram.read(PhysAddr::new(0), &mut bytes);
+            let mut expected = vec![0; 3];
+            expected.extend(element.repeat(count));
+            expected.resize(64, 0);
+            assert_eq!(bytes[..], expected);
+        }
     }
 
     #[test]

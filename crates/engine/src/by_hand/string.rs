@@ -192,14 +192,21 @@ impl StringOp<'_> {
     fn move_run(&self, bytes: u64) -> Result<(), Exit> {
         let from = self.find(self.source(), TlbTable::Read)?;
         let to = self.find(self.destination(), TlbTable::Write)?;
-        // A destination that starts inside the source sees what was just moved: piece by piece, each no longer than
-        // the distance.
+        // A destination that starts inside the source sees what was just moved: the bytes between the two, again and
+        // again. Each piece is as long as what stands before its end by then.
         let distance = to.get().wrapping_sub(from.get());
-        let piece = if distance < bytes { distance.max(self.bytes) } else { bytes };
+        let is_repeated = distance < bytes && distance >= self.bytes;
         let mut done = 0;
         while done < bytes {
+            let piece = if is_repeated {
+                distance + done
+            } else if distance < bytes {
+                self.bytes
+            } else {
+                bytes
+            };
             let len = piece.min(bytes - done);
-            self.guest.memory.ram().copy(from + done, to + done, len as usize);
+            self.guest.memory.ram().copy(if is_repeated { from } else { from + done }, to + done, len as usize);
             done += len;
         }
         self.guest.memory.code().note_write(to.pfn());
