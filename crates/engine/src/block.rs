@@ -74,6 +74,10 @@ pub enum Flags {
     Parked,
 }
 
+/// The registers whose guest values are in their slots between blocks, so that each block begins with scratch registers:
+/// the two that compilers take last.
+pub const SPARES: u16 = 1 << 10 | 1 << 11;
+
 /// Where the guest's registers are at some point of generated code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Placement {
@@ -81,6 +85,13 @@ pub struct Placement {
     pub parked: u16,
     /// The arithmetic flags.
     pub flags: Flags,
+}
+
+impl Placement {
+    /// Where they are between two blocks.
+    pub fn between_blocks(flags: Flags) -> Self {
+        Self { parked: SPARES, flags }
+    }
 }
 
 /// A base in an [`Address`].
@@ -379,6 +390,34 @@ pub enum LeadsOn {
 pub enum Liveness {
     Live,
     Dead,
+}
+
+/// The registers of a set.
+pub fn bits(mask: u16) -> Bits {
+    Bits(mask)
+}
+
+/// What [`bits`] returns.
+pub struct Bits(u16);
+
+impl Iterator for Bits {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let lowest = (self.0 != 0).then(|| self.0.trailing_zeros() as u8)?;
+        self.0 &= self.0 - 1;
+        Some(lowest)
+    }
+}
+
+impl DoubleEndedIterator for Bits {
+    #[inline]
+    fn next_back(&mut self) -> Option<u8> {
+        let highest = self.0.checked_ilog2()? as u8;
+        self.0 &= !(1 << highest);
+        Some(highest)
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod trees;
 
 use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
 use crate::block::{
-    Block, BlockId, Entry, Fixup, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, Site,
+    Block, BlockId, Entry, Fixup, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, SPARES, Site,
 };
 use crate::code_map::{CodeMap, PageOfBlocks};
 use crate::context::Slot;
@@ -412,5 +412,5 @@ fn incoming_link(number: u32) -> NonZeroU32 {
 
 /// Where registers are after an indirect jump that found nothing.
 pub fn indirect_placement() -> Placement {
-    Placement { parked: crate::translate::INDIRECT_PARKED, flags: Flags::InCpu }
+    Placement { parked: crate::translate::INDIRECT_PARKED | SPARES, flags: Flags::InCpu }
 }

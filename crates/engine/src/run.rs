@@ -110,7 +110,7 @@ impl Run<'_> {
         }
         let block = cache.block(id).expect("a block that was just found is alive");
         self.verify(block);
-        Slot::TARGET.set(&self.cpu.view, cache.host_address(block.body));
+        self.state().enter_at(cache.host_address(block.body));
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Run<'_> {
             Ok(Reason::Link(number)) => {
                 let cache = self.engine.cache();
                 let link = cache.link_record(number);
-                self.state().settle(Placement { parked: 0, flags: link.variant.flags() });
+                self.state().settle(Placement::between_blocks(link.variant.flags()));
                 self.pending_link = Some((PendingLink::Direct(number), cache.generation()));
                 if link.variant == Variant::Exact { After::Exactly(link.target) } else { After::At(link.target) }
             }
@@ -200,7 +200,7 @@ impl Run<'_> {
     pub fn kicked(&self, block: BlockId) -> After {
         let cache = self.engine.cache();
         let block = cache.block(block).expect("the block that was just left is alive");
-        self.state().settle(Placement { parked: 0, flags: block.variant.flags() });
+        self.state().settle(Placement::between_blocks(block.variant.flags()));
         After::At(block.rip)
     }
 

@@ -77,7 +77,7 @@ impl Run<'_> {
         let block = cache.block(id).expect("a block that was just found is alive");
         let sites = block.parts.sites.clone().map(|number| cache.site(number)).collect();
         let (body, next) = (block.body, rip.wrapping_add(u64::from(block.guest_bytes)));
-        Slot::TARGET.set(&self.cpu.view, cache.host_address(body));
+        self.state().enter_at(cache.host_address(body));
         Ok((sites, next))
     }
 

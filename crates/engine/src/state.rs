@@ -2,7 +2,7 @@
 
 use crate::analysis::address_of;
 use crate::asm::Reg;
-use crate::block::{Address, Flags, Placement};
+use crate::block::{Address, Flags, Placement, SPARES, bits};
 use crate::context::{Slot, ymm_slot};
 use crate::x87;
 use addr::{Registers, VirtAddr};
@@ -74,13 +74,18 @@ impl State<'_> {
         Slot::SOFT_FLAGS.get(self.view) & TRAP != 0
     }
 
+    /// Makes a block the one that is entered, and registers be where they are between blocks.
+    pub fn enter_at(&self, host: u64) {
+        Slot::TARGET.set(self.view, host);
+        for register in bits(SPARES) {
+            Slot::parked(register).set(self.view, Slot::raw(register).get(self.view));
+        }
+    }
+
     /// Brings what generated code parked back into the `raw` slots.
     pub fn settle(&self, placement: Placement) {
-        let mut parked = placement.parked;
-        while parked != 0 {
-            let register = parked.trailing_zeros() as Reg;
+        for register in bits(placement.parked) {
             Slot::raw(register).set(self.view, Slot::parked(register).get(self.view));
-            parked &= parked - 1;
         }
         if placement.flags == Flags::Parked {
             let ax = Slot::FLAGS.get(self.view);

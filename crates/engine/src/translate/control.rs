@@ -3,7 +3,7 @@
 use super::Variant;
 use super::emit::{Emitter, Looped};
 use crate::analysis::{Class, Operand, Target};
-use crate::asm::{At, RCX, RDX, RSP, Reg, Width};
+use crate::asm::{At, RCX, RDX, RSP, Width};
 use crate::block::{Address, Fixup, Flags, Narrow, Use};
 use crate::context::{Slot, jump_cache_offset};
 use addr::VirtAddr;
@@ -63,7 +63,7 @@ impl Emitter<'_> {
         }
         match self.current().class {
             Class::Branch(..) => {
-                self.unpark_all();
+                self.settle(0);
                 self.link(self.current().next());
             }
             _ if self.current().ends_block() => {}
@@ -76,7 +76,7 @@ impl Emitter<'_> {
         if self.index + 1 == self.instructions.len() {
             self.mark();
             if self.loop_back(condition) == Looped::No {
-                self.unpark_all();
+                self.settle(0);
                 self.link_if(condition, target);
             }
         } else {
@@ -88,7 +88,7 @@ impl Emitter<'_> {
     /// `jrcxz` and `loop` reach only 127 bytes, so they jump over a jump.
     fn count_branch(&mut self, opcode: u8, narrow: Narrow, target: VirtAddr) {
         self.flags_before_link();
-        self.unpark_all();
+        self.settle(0);
         self.mark();
         if narrow == Narrow::Yes {
             self.asm.raw(&[0x67]);
@@ -104,7 +104,7 @@ impl Emitter<'_> {
         if self.live[self.index + 1] == 0 {
             self.flags = Flags::InCpu;
         }
-        self.unpark_all();
+        self.settle(0);
         self.link(target);
     }
 
@@ -158,7 +158,7 @@ impl Emitter<'_> {
                     None => {
                         self.prepare(Self::needs(&address));
                         self.park(RCX);
-                        let index = self.index_register(&address);
+                        let index = self.index_beside(RCX, Self::needs(&address), &address);
                         self.lookup(address, Use::Load, 8, RCX, index);
                         At::from(RCX)
                     }
@@ -169,21 +169,12 @@ impl Emitter<'_> {
         }
     }
 
-    /// RDX, unless the address needs it.
-    fn index_register(&mut self, address: &Address) -> Reg {
-        if Self::needs(address) & 1 << RDX == 0 {
-            self.park(RDX);
-            return RDX;
-        }
-        self.scratch(Self::needs(address) | 1 << RCX)
-    }
-
     /// Jumps to where the jump cache says for the guest address in RCX: to the indirect entry of a block, which sees
     /// whether the address is its own. No flag is touched, since nobody knows who reads them. The block is noted, because
     /// a jump to what is no address is refused where it stands.
     fn jump_through_cache(&mut self) {
         self.unpark_flags(1 << RCX);
-        self.unpark(!INDIRECT_PARKED);
+        self.settle(INDIRECT_PARKED);
         self.asm.store_gs_imm(Slot::JUMPED_FROM, self.place.block);
         self.parts.fixups.push(Fixup::Origin((self.asm.here() - 4) as u16));
         self.asm.zero_extend16(RDX, RCX);

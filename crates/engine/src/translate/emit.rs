@@ -4,7 +4,7 @@ use super::leave::Cold;
 use super::{Count, Extent, Parts, Place, Plan, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH};
 use crate::asm::{Assembler, Gs, Mem, RAX, RCX, Reg, Width};
-use crate::block::{Flags, Mark, Placement, Reason};
+use crate::block::{Flags, Mark, Placement, SPARES, bits};
 use crate::context::{Slot, kick_offset};
 use crate::sabotage::Sabotage;
 use crate::source::LONGEST_INSTRUCTION;
@@ -26,12 +26,26 @@ pub struct Emitter<'a> {
     pub(super) place: Place,
     /// Which instruction is being emitted.
     pub index: usize,
-    pub(super) parked: u16,
+    pub(super) registers: Whereabouts,
     pub flags: Flags,
     /// Where a block that jumps to itself does so, its scratch registers being parked for good.
     pub(super) loop_head: Option<LoopHead>,
     pub(super) prepared: usize,
     pub(super) parts: Parts,
+}
+
+/// Where the guest's values of registers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Whereabouts {
+    /// Only in their slots: the host registers are scratch.
+    pub parked: u16,
+    /// In their slots, whether the host registers have them too or not.
+    pub stored: u16,
+}
+
+impl Whereabouts {
+    /// Between two blocks.
+    pub const BETWEEN_BLOCKS: Self = Self { parked: SPARES, stored: SPARES };
 }
 
 /// The head of a loop inside a block.
@@ -69,7 +83,7 @@ impl<'a> Emitter<'a> {
             plan,
             place,
             index: 0,
-            parked: 0,
+            registers: Whereabouts::BETWEEN_BLOCKS,
             flags: variant.flags(),
             loop_head: None,
             prepared: 0,
@@ -97,7 +111,7 @@ impl<'a> Emitter<'a> {
     }
 
     pub(super) fn placement(&self) -> Placement {
-        Placement { parked: self.parked, flags: self.flags }
+        Placement { parked: self.registers.parked, flags: self.flags }
     }
 
     /// Says that the host code from here on is the current instruction itself.
@@ -110,45 +124,75 @@ impl<'a> Emitter<'a> {
 
     /// Frees a host register: the guest's value goes to its slot, unless it is there already.
     pub fn park(&mut self, register: Reg) {
-        if self.parked & 1 << register == 0 {
+        if self.registers.stored & 1 << register == 0 {
             self.asm.store_gs(Width::B64, Slot::parked(register), register);
-            self.parked |= 1 << register;
         }
+        self.set_parked(1 << register);
+    }
+
+    /// Says that the guest's values of registers are in their slots.
+    pub fn set_parked(&mut self, registers: u16) {
+        self.registers.parked |= registers;
+        self.registers.stored |= registers;
+    }
+
+    /// The registers whose guest values are only in their slots.
+    pub fn parked(&self) -> u16 {
+        self.registers.parked
+    }
+
+    /// The registers that are scratch and hold nothing.
+    pub fn free(&self) -> u16 {
+        self.registers.parked & !self.held()
     }
 
     /// Whether the guest's value of a register is in its slot.
     pub fn is_parked(&self, register: Reg) -> bool {
-        self.parked & 1 << register != 0
+        self.registers.parked & 1 << register != 0
     }
 
     /// Brings guest registers back into their host registers.
     pub fn unpark(&mut self, registers: u16) {
-        if registers & self.parked == 0 {
+        if registers & self.registers.parked == 0 {
             return;
         }
-        let kept = if self.commits(Sabotage::ReloadOmitted) { 0 } else { registers & self.parked };
+        let kept = if self.commits(Sabotage::ReloadOmitted) { 0 } else { registers & self.registers.parked };
         for register in bits(kept) {
             self.asm.load_gs(Width::B64, register, Slot::parked(register));
         }
-        self.parked &= !registers;
+        self.registers.parked &= !registers;
     }
 
-    /// Brings all of them back.
+    /// Brings registers to where they are between blocks; those of `except` stay where they are.
+    pub fn settle(&mut self, except: u16) {
+        self.unpark(!(SPARES | except));
+        for register in bits(SPARES & !except) {
+            self.park(register);
+        }
+    }
+
+    /// Whether they are there.
+    pub fn is_settled(&self) -> bool {
+        self.registers.parked & !SPARES == 0 && self.registers.stored & SPARES == SPARES
+    }
+
+    /// Brings all of them back, the spare ones too.
     pub fn unpark_all(&mut self) {
         self.unpark(u16::MAX);
     }
 
     /// Says that an instruction has just written registers: what their slots hold is old.
     pub fn written(&mut self, registers: u16) {
-        self.parked &= !registers;
+        self.registers.parked &= !registers;
+        self.registers.stored &= !registers;
     }
 
-    /// A parked register, other than the forbidden ones: one that is parked already if there is one, and the one that
-    /// is used last from here on.
+    /// A parked register, other than the forbidden ones: one that is parked already if there is one, else one whose
+    /// value need not be stored, and the one that is used last from here on.
     pub fn scratch(&mut self, forbidden: u16) -> Reg {
         let allowed = !(forbidden | NEVER_SCRATCH | self.held());
-        let candidates = if allowed & self.parked != 0 { allowed & self.parked } else { allowed };
-        let register = self.used_last(candidates);
+        let better = [allowed & self.registers.parked, allowed & self.registers.stored];
+        let register = self.used_last(better.into_iter().find(|better| *better != 0).unwrap_or(allowed));
         self.park(register);
         register
     }
@@ -191,7 +235,7 @@ impl<'a> Emitter<'a> {
         if self.flags == Flags::InCpu {
             return;
         }
-        let keep = (busy | self.held()) & 1 << RAX != 0 || self.parked & 1 << RAX == 0;
+        let keep = (busy | self.held()) & 1 << RAX != 0 || !self.is_parked(RAX);
         if keep {
             self.asm.store_gs(Width::B64, Slot::SCRATCH, RAX);
         }
@@ -223,11 +267,11 @@ impl<'a> Emitter<'a> {
 
     /// Leaves if somebody kicked.
     pub fn safepoint(&mut self) {
-        let (reason, parked) = (Reason::Kick(self.place.block), self.parked);
+        let registers = self.registers;
         if self.live[0] == 0 || self.flags == Flags::Parked {
             self.asm.cmp_gs_imm(Width::B32, Gs::At(kick_offset()), 0);
             let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exit);
-            self.parts.cold.push(Cold::Leave { jump, parked, reason });
+            self.parts.cold.push(Cold::Kick { jump, registers });
             return;
         }
         self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
@@ -235,13 +279,13 @@ impl<'a> Emitter<'a> {
         let quiet = self.asm.short(0xe3);
         self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
         let jump = self.asm.jmp(self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, parked, reason });
+        self.parts.cold.push(Cold::Kick { jump, registers });
         self.asm.bind_short(quiet);
         self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
     }
 
     /// If the block jumps back to its own start: parks registers that it never uses once and for all turns of the
-    /// loop, which gets a safepoint of its own.
+    /// loop, and brings the spare ones that it uses into place. The loop gets a safepoint of its own.
     pub fn begin_loop(&mut self) {
         let own_start = self.instructions[0].rip;
         let Some(Class::Branch(_, target)) = self.instructions.last().map(|last| last.class) else { return };
@@ -251,10 +295,13 @@ impl<'a> Emitter<'a> {
         let used = self.instructions.iter().fold(0, |used, instruction| used | instruction.uses());
         // RAX serves the flags.
         let unused = !(used | NEVER_SCRATCH | 1 << RAX);
+        self.unpark(used);
         for register in bits(unused).rev().take(4) {
             self.park(register);
         }
-        self.loop_head = Some(LoopHead { at: self.asm.here(), parked: self.parked });
+        // On later turns the slots of the others are old.
+        self.registers.stored = self.registers.parked;
+        self.loop_head = Some(LoopHead { at: self.asm.here(), parked: self.registers.parked });
         self.safepoint();
     }
 
@@ -262,7 +309,7 @@ impl<'a> Emitter<'a> {
     pub fn loop_back(&mut self, condition: u8) -> Looped {
         let Some(LoopHead { at, parked }) = self.loop_head else { return Looped::No };
         self.unpark(!parked);
-        debug_assert_eq!(self.parked, parked, "what a loop parks for good stays parked");
+        debug_assert_eq!(self.registers.parked, parked, "what a loop parks for good stays parked");
         let head = self.asm.address() - u64::from(self.asm.here()) + u64::from(at);
         self.asm.jcc(condition, head);
         Looped::Yes
@@ -287,33 +334,5 @@ impl<'a> Emitter<'a> {
     /// Says that x87 state may change from here on.
     pub fn note_x87(&mut self) {
         self.asm.store_gs_imm(Slot::X87_USED, 1);
-    }
-}
-
-/// The numbers of the set bits.
-pub fn bits(mask: u16) -> Bits {
-    Bits(mask)
-}
-
-/// What [`bits`] returns.
-pub struct Bits(u16);
-
-impl Iterator for Bits {
-    type Item = u8;
-
-    #[inline]
-    fn next(&mut self) -> Option<u8> {
-        let lowest = (self.0 != 0).then(|| self.0.trailing_zeros() as u8)?;
-        self.0 &= self.0 - 1;
-        Some(lowest)
-    }
-}
-
-impl DoubleEndedIterator for Bits {
-    #[inline]
-    fn next_back(&mut self) -> Option<u8> {
-        let highest = self.0.checked_ilog2()? as u8;
-        self.0 &= !(1 << highest);
-        Some(highest)
     }
 }

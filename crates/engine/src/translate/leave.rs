@@ -1,6 +1,6 @@
 //! Leaving a block: links to other blocks, reasons, and the cold paths.
 
-use super::emit::{CC_BELOW_OR_EQUAL, Emitter};
+use super::emit::{CC_BELOW_OR_EQUAL, Emitter, Whereabouts};
 use super::{Count, Variant};
 use crate::analysis::decode;
 use crate::asm::Reg;
@@ -10,12 +10,14 @@ use addr::{PAGE_BYTES, VirtAddr};
 
 /// A path that is emitted after the block: jumped to from a rel32 at an offset.
 pub enum Cold {
-    /// Bring registers back, leave, and say why.
-    Leave { jump: u32, parked: u16, reason: Reason },
-    /// Bring registers back, correct the count, and go to another block.
-    Side { jump: u32, parked: u16, target: VirtAddr, entry: Entry, uncounted: u32 },
+    /// Leave, and say why.
+    Leave { jump: u32, reason: Reason },
+    /// Bring registers to where they are between blocks, and leave because somebody kicked.
+    Kick { jump: u32, registers: Whereabouts },
+    /// Bring registers to where they are between blocks, correct the count, and go to another block.
+    Side { jump: u32, registers: Whereabouts, target: VirtAddr, entry: Entry, uncounted: u32 },
     /// A shared lookup failed: ask for its page, or, if it has the right one but reaches out of it, go on exactly.
-    Shared { jump: u32, site: u32, pointer: Reg, parked: u16, flags: Flags, index: usize },
+    Shared { jump: u32, site: u32, pointer: Reg, registers: Whereabouts, flags: Flags, index: usize },
     /// What an unlinked jump leads to; the link's number.
     Link { link: u32 },
 }
@@ -40,11 +42,6 @@ impl Emitter<'_> {
         Reason::Helper(number)
     }
 
-    /// Says that the guest's values of registers are in their slots.
-    pub fn set_parked(&mut self, registers: u16) {
-        self.parked |= registers;
-    }
-
     /// Leaves here.
     pub fn leave(&mut self, reason: Reason) {
         self.asm.store_gs_imm(Slot::REASON, reason.encode());
@@ -55,7 +52,7 @@ impl Emitter<'_> {
     /// Leaves if a condition holds.
     pub fn leave_if(&mut self, condition: u8, reason: Reason) {
         let jump = self.asm.jcc(condition, self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason });
+        self.parts.cold.push(Cold::Leave { jump, reason });
     }
 
     /// The block's number, for its commit.
@@ -78,13 +75,13 @@ impl Emitter<'_> {
     /// Leaves the block sideways on a condition; the flags are in place, registers need not be.
     pub fn side_exit(&mut self, condition: u8, target: VirtAddr) {
         let uncounted = (self.instructions.len() - self.index - 1) as u32;
-        if self.parked == 0 && (self.plan.count == Count::No || uncounted == 0) {
+        if self.is_settled() && (self.plan.count == Count::No || uncounted == 0) {
             self.link_if(condition, target);
             return;
         }
         let jump = self.asm.jcc(condition, self.place.exit);
         let entry = self.entry_for(target);
-        self.parts.cold.push(Cold::Side { jump, parked: self.parked, target, entry, uncounted });
+        self.parts.cold.push(Cold::Side { jump, registers: self.registers, target, entry, uncounted });
     }
 
     fn entry_for(&self, target: VirtAddr) -> Entry {
@@ -107,10 +104,10 @@ impl Emitter<'_> {
     }
 
     /// Goes to the exact translation of an instruction of the block.
-    fn go_on_exactly(&mut self, parked: u16, flags: Flags, index: usize) {
-        (self.parked, self.flags, self.index) = (parked, flags, index);
+    fn go_on_exactly(&mut self, registers: Whereabouts, flags: Flags, index: usize) {
+        (self.registers, self.flags, self.index) = (registers, flags, index);
         self.unpark_flags(0);
-        self.unpark_all();
+        self.settle(0);
         if self.plan.count == Count::Yes {
             self.add_to_count(-((self.instructions.len() - index) as i32));
         }
@@ -127,30 +124,34 @@ impl Emitter<'_> {
             next += 1;
             let here = self.asm.address();
             match cold {
-                Cold::Leave { jump, parked, reason } => {
+                Cold::Leave { jump, reason } => {
                     self.asm.patch_rel32(jump, here);
-                    self.parked = parked;
-                    self.unpark_all();
                     self.leave(reason);
                 }
-                Cold::Side { jump, parked, target, entry, uncounted } => {
+                Cold::Kick { jump, registers } => {
                     self.asm.patch_rel32(jump, here);
-                    self.parked = parked;
+                    self.registers = registers;
+                    self.settle(0);
+                    self.leave(Reason::Kick(self.place.block));
+                }
+                Cold::Side { jump, registers, target, entry, uncounted } => {
+                    self.asm.patch_rel32(jump, here);
+                    self.registers = registers;
                     self.flags = Flags::InCpu;
-                    self.unpark_all();
+                    self.settle(0);
                     if self.plan.count == Count::Yes && uncounted != 0 {
                         self.add_to_count(-(uncounted as i32));
                     }
                     let jump = self.asm.jmp(self.place.exit);
                     self.add_link(jump, target, entry, Variant::Plain);
                 }
-                Cold::Shared { jump, site, pointer, parked, flags, index } => {
+                Cold::Shared { jump, site, pointer, registers, flags, index } => {
                     self.asm.patch_rel32(jump, here);
                     self.asm.cmp(pointer, PAGE_BYTES as i32 - 1);
                     let crosses = self.asm.jcc(CC_BELOW_OR_EQUAL, self.place.exit);
                     self.leave(Reason::Miss(site));
                     self.asm.patch_rel32(crosses, self.asm.address());
-                    self.go_on_exactly(parked, flags, index);
+                    self.go_on_exactly(registers, flags, index);
                 }
                 Cold::Link { link } => {
                     let at = self.asm.here();

@@ -22,7 +22,7 @@ impl Emitter<'_> {
             self.prepared += 1;
         } else {
             let reason = Reason::Miss(self.next_site());
-            self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, parked: 0, reason });
+            self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, reason });
         }
         self.add_site(&operand, pointer, Coverage::Own);
     }
@@ -51,7 +51,7 @@ impl Emitter<'_> {
         let known = self.asm.short(0xe3);
         let reason = Reason::Miss(self.next_site());
         let jump = self.asm.jmp(self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, parked: 0, reason });
+        self.parts.cold.push(Cold::Leave { jump, reason });
         self.asm.bind_short(known);
         self.asm.load_gs(Width::B64, RCX, Gs::At(entry + 8));
         self.asm.lea(Width::B64, RCX, at(addr.page_offset() as i32));
@@ -131,7 +131,7 @@ impl Emitter<'_> {
         if self.plan.chaos == Chaos::Yes {
             self.asm.decrement_gs(Slot::CHAOS);
             let jump = self.asm.jcc(CC_SIGN, self.place.exit);
-            self.parts.cold.push(Cold::Leave { jump, parked: 0, reason: Reason::Chaos(site) });
+            self.parts.cold.push(Cold::Leave { jump, reason: Reason::Chaos(site) });
         }
     }
 

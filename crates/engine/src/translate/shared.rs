@@ -13,12 +13,12 @@
 //! never faults. Where the bytes cross a page, or the page is not one that each of the accesses could go to without a
 //! trace, the guest goes on in the [`super::Variant::Exact`] translation from this instruction on.
 
-use super::emit::{Emitter, bits};
+use super::emit::Emitter;
 use super::leave::Cold;
 use super::{Extent, INDIRECT_PARKED, Sharing, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand, Pushed, Target};
 use crate::asm::{At, RAX, RCX, RDX, RSP, Reg};
-use crate::block::{Address, Coverage, Narrow, Segment, Use};
+use crate::block::{Address, Coverage, Narrow, Segment, Use, bits};
 use crate::layout::HighByte;
 
 /// Most bytes from the lowest to the highest: more would cross pages too often.
@@ -152,7 +152,7 @@ impl Emitter<'_> {
             left = unused;
         }
         let returns = matches!(self.instructions.last().map(|last| last.class), Some(Class::Return(_)));
-        let better = [self.parked, if returns { INDIRECT_PARKED } else { 0 }];
+        let better = [self.parked(), if returns { INDIRECT_PARKED } else { 0 }];
         let best = better.into_iter().map(|better| left & better).find(|best| *best != 0).unwrap_or(left);
         bits(best).next_back()
     }
@@ -192,12 +192,12 @@ impl Emitter<'_> {
             usage: reach.usage,
             bytes: (reach.highest - reach.lowest) as u16,
         };
-        let (site, parked, flags, at) = (self.next_site(), self.parked, self.flags, self.index);
+        let (site, registers, flags, at) = (self.next_site(), self.registers, self.flags, self.index);
         self.search_page(&operand, pointer, index, |jump| Cold::Shared {
             jump,
             site,
             pointer,
-            parked,
+            registers,
             flags,
             index: at,
         });

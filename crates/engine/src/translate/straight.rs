@@ -1,10 +1,10 @@
 //! Instructions that do not jump.
 
-use super::emit::{Emitter, bits};
+use super::emit::Emitter;
 use super::shared::{PUSH_SLOT, TOP_OF_STACK};
 use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
 use crate::asm::{At, Mem, RAX, RBP, RSP, Reg, Width};
-use crate::block::{Address, Use};
+use crate::block::{Address, Use, bits};
 use crate::layout::{self, HighByte, Layout};
 use crate::sabotage::Sabotage;
 
@@ -105,17 +105,34 @@ impl Emitter<'_> {
         let current = self.current();
         self.prepare(current.reads | Self::needs(&operand.address));
         let encodable = if current.high_byte == HighByte::Yes { LOW_REGISTERS } else { u16::MAX };
-        let destination = current.kills & encodable & !NEVER_SCRATCH;
-        let pointer = match bits(destination).next() {
-            Some(register) if operand.usage == Use::Load => {
+        let busy = current.uses() | Self::needs(&operand.address);
+        let destination = if operand.usage == Use::Load { current.kills & encodable & !NEVER_SCRATCH } else { 0 };
+        let pointer = self.pointer(destination, busy | !encodable, &operand.address);
+        let index = self.index_beside(pointer, busy, &operand.address);
+        self.lookup(operand.address, operand.usage, operand.bytes, pointer, index);
+        pointer
+    }
+
+    /// A parked register for a host address: one that is scratch already if that leaves another for the index, else the
+    /// destination, if there is one.
+    fn pointer(&mut self, destination: u16, busy: u16, address: &Address) -> Reg {
+        let needed = if address.as_constant().is_some() { 1 } else { 2 };
+        let is_scarce = (self.free() & !busy).count_ones() < needed;
+        match bits(destination).next().filter(|_| is_scarce) {
+            Some(register) => {
                 self.park(register);
                 register
             }
-            _ => self.scratch(current.uses() | Self::needs(&operand.address) | !encodable),
-        };
-        let index = self.scratch(current.uses() | Self::needs(&operand.address) | 1 << pointer);
-        self.lookup(operand.address, operand.usage, operand.bytes, pointer, index);
-        pointer
+            None => self.scratch(busy),
+        }
+    }
+
+    /// A parked register for the index into the software TLB: none, that is the pointer, where the page is known.
+    pub fn index_beside(&mut self, pointer: Reg, busy: u16, address: &Address) -> Reg {
+        if address.as_constant().is_some() {
+            return pointer;
+        }
+        self.scratch(busy | 1 << pointer)
     }
 
     fn push(&mut self, pushed: Pushed) {
@@ -149,7 +166,7 @@ impl Emitter<'_> {
             None => {
                 self.prepare(Self::needs(&address));
                 let value = self.scratch(Self::needs(&address));
-                let index = self.scratch(Self::needs(&address) | 1 << value);
+                let index = self.index_beside(value, Self::needs(&address), &address);
                 self.lookup(address, Use::Load, 8, value, index);
                 (value, At::from(value))
             }
@@ -175,10 +192,10 @@ impl Emitter<'_> {
             Some(at) => at,
             None => {
                 self.prepare(0);
-                let pointer = if to == RSP { self.scratch(0) } else { to };
-                self.park(pointer);
+                let destination = if to == RSP { 0 } else { 1 << to };
+                let pointer = self.pointer(destination, 0, &TOP_OF_STACK.address);
                 let index = self.scratch(1 << pointer);
-                self.lookup(Address::based(RSP, 0), Use::Load, 8, pointer, index);
+                self.lookup(TOP_OF_STACK.address, TOP_OF_STACK.usage, TOP_OF_STACK.bytes, pointer, index);
                 At::from(pointer)
             }
         };

@@ -29,6 +29,7 @@ impl Emitter<'_> {
         self.asm.mov(Width::B64, RSI, from);
         self.asm.mov(Width::B64, RDI, to);
         self.repeat();
+        self.written(1 << RCX);
         self.set_parked(1 << RSI | 1 << RDI);
     }
 
@@ -42,6 +43,7 @@ impl Emitter<'_> {
         self.advance_parked(RDI, index, bytes);
         self.asm.mov(Width::B64, RDI, to);
         self.repeat();
+        self.written(1 << RCX);
         self.set_parked(1 << RDI);
     }
 
