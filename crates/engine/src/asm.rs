@@ -173,14 +173,16 @@ impl Assembler {
         self.raw(&[1]);
     }
 
-    /// `movzx reg, reg16`, 32 bits, of a register below R8.
+    /// `movzx reg, reg16`, 32 bits.
     pub fn zero_extend16(&mut self, to: Reg, from: Reg) {
-        self.raw(&[0x0f, 0xb7, 0xc0 | to << 3 | from]);
+        let modrm = 0xc0 | (to & 7) << 3 | from & 7;
+        self.put(Few::rex(Width::B32, to, 0, from).byte(0x0f).byte(0xb7).byte(modrm));
     }
 
-    /// `jmp gs:[index * 8 + disp]`, of an index register below R8.
+    /// `jmp gs:[index * 8 + disp]`.
     pub fn jmp_gs_scaled(&mut self, index: Reg, disp: i32) {
-        self.raw(&[0x65, 0xff, 0x24, 0xc5 | index << 3]);
+        let sib = 0xc5 | (index & 7) << 3;
+        self.put(Few::rex(Width::B32, 0, index, 0).byte(0xff).byte(0x24).byte(sib).after_byte(0x65));
         self.dword(disp);
     }
 

@@ -1,5 +1,6 @@
 //! What the engine remembers of the code it has made.
 
+use crate::asm::Reg;
 use crate::source::LONGEST_INSTRUCTION;
 use crate::translate::{Sharing, Variant};
 use addr::{Access, VirtAddr};
@@ -18,7 +19,7 @@ pub enum Reason {
     Miss(u32),
     /// A direct jump leads to a block that is not linked yet: this [`Link`].
     Link(u32),
-    /// An indirect jump found nothing in the jump cache; RCX holds the target.
+    /// An indirect jump found nothing in the jump cache; [`JUMP_TARGET`] holds it.
     Indirect,
     /// Somebody kicked; at the head of this block.
     Kick(BlockId),
@@ -74,9 +75,13 @@ pub enum Flags {
     Parked,
 }
 
-/// The registers whose guest values are in their slots between blocks, so that each block begins with scratch registers:
-/// the two that compilers take last.
-pub const SPARES: u16 = 1 << 10 | 1 << 11;
+/// Holds the target of an indirect jump.
+pub const JUMP_TARGET: Reg = 11;
+/// Holds the target's index into the jump cache.
+pub const JUMP_INDEX: Reg = 10;
+/// The registers whose guest values are in their slots between blocks, so that each block begins with scratch registers.
+/// Of several pairs and triples that were tried these make programs fastest: few instructions use them.
+pub const SPARES: u16 = 1 << JUMP_TARGET | 1 << JUMP_INDEX;
 
 /// Where the guest's registers are at some point of generated code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,12 +11,11 @@ mod death;
 mod keeping;
 mod trees;
 
-use crate::asm::{Assembler, Mem, RCX, RDX, Width, rel32};
+use crate::asm::{Assembler, Mem, RCX, Width, rel32};
 use crate::block::{
-    Block, BlockId, Entry, Fixup, Flags, Helper, LeadsOn, Link, Linked, Liveness, Mark, Placement, SPARES, Site,
+    Block, BlockId, Entry, Fixup, Helper, JUMP_INDEX, JUMP_TARGET, LeadsOn, Link, Linked, Liveness, Mark, Site,
 };
 use crate::code_map::{CodeMap, PageOfBlocks};
-use crate::context::Slot;
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
 use crate::store::{Content, Store};
@@ -372,8 +371,8 @@ impl CodeCache {
         self.code.write(jump as usize, &relative);
     }
 
-    /// The host address where an indirect jump enters a block: sees whether the address in RCX is that of the block, which
-    /// jrcxz can without a flag, and brings back the registers that the jump parked.
+    /// The host address where an indirect jump enters a block: sees whether the target is the block, which jrcxz can
+    /// without a flag.
     pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
         if let Some(entry) = block.indirect {
@@ -382,14 +381,14 @@ impl CodeCache {
         let (rip, target) = (block.rip, self.host_address(block.host));
         let at = self.used;
         let mut asm = Assembler::new(Vec::new(), self.host_address(at));
-        asm.mov_imm(RDX, rip.get().wrapping_neg());
-        asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: Some(RDX), scale: 1, disp: 0 });
+        asm.mov(Width::B64, JUMP_INDEX, RCX);
+        asm.mov_imm(RCX, rip.get().wrapping_neg());
+        asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: Some(JUMP_TARGET), scale: 1, disp: 0 });
         let is_own = asm.short(0xe3);
-        asm.jmp(self.gate.elsewhere);
+        asm.mov(Width::B64, RCX, JUMP_INDEX);
+        asm.jmp(self.gate.nowhere);
         asm.bind_short(is_own);
-        for register in [RCX, RDX] {
-            asm.load_gs(Width::B64, register, Slot::parked(register));
-        }
+        asm.mov(Width::B64, RCX, JUMP_INDEX);
         asm.jmp(target);
         self.code.write(at as usize, asm.bytes());
         self.used = (at + asm.here()).next_multiple_of(16);
@@ -408,9 +407,4 @@ fn part<'a, T>(all: &'a [T], numbers: &Range<u32>) -> &'a [T] {
 /// A link's number as blocks and links remember it.
 fn incoming_link(number: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(number)
-}
-
-/// Where registers are after an indirect jump that found nothing.
-pub fn indirect_placement() -> Placement {
-    Placement { parked: crate::translate::INDIRECT_PARKED | SPARES, flags: Flags::InCpu }
 }

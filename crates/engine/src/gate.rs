@@ -8,7 +8,7 @@
 //! No register survives in between but through the save area, and the host's stack is only touched after RSP is the
 //! host's again. The x87 state stays in the host's registers: no Rust code touches it.
 
-use crate::asm::{Assembler, RAX, RDX, RSP, Reg, Width};
+use crate::asm::{Assembler, RAX, RSP, Reg, Width};
 use crate::block::Reason;
 use crate::context::{Slot, ymm_offset};
 use host::CodeMemory;
@@ -39,9 +39,7 @@ pub struct Gate {
     enter: u64,
     /// The host address that cold paths jump to.
     pub exit: u64,
-    /// Where an indirect entry goes whose address is not the one in RCX: RCX is short of it by what RDX holds.
-    pub elsewhere: u64,
-    /// Where the jump cache leads for an address that it does not know.
+    /// Where the jump cache leads for an address that it does not know, and an indirect entry for one that is not its own.
     pub nowhere: u64,
     /// Bytes of all.
     pub bytes: usize,
@@ -56,12 +54,10 @@ impl Gate {
         let exit = asm.address();
         emit_exit(&mut asm, vectors);
         let nowhere = asm.address();
-        asm.mov_imm(RDX, 0);
-        let elsewhere = asm.address();
         asm.store_gs_imm(Slot::REASON, Reason::Indirect.encode());
         asm.jmp(exit);
         memory.write(0, asm.bytes());
-        Self { enter, exit, elsewhere, nowhere, bytes: asm.bytes().len() }
+        Self { enter, exit, nowhere, bytes: asm.bytes().len() }
     }
 
     /// Runs generated code until it leaves.

@@ -1,9 +1,8 @@
 //! One call of [`crate::Cpu::run`]: enters blocks and sees to what they leave for.
 
-use crate::asm::{RCX, RDX};
-use crate::block::{Block, BlockId, Coverage, Placement, Reason, Site, Use};
+use crate::block::{Block, BlockId, Coverage, Flags, JUMP_TARGET, Placement, Reason, Site, Use};
 use crate::by_hand::{self, Next};
-use crate::cache::{CodeCache, indirect_placement};
+use crate::cache::CodeCache;
 use crate::context::{self, Slot};
 use crate::cpu::Cpu;
 use crate::exit::{Exception, Exit, Fault, Opcode};
@@ -180,12 +179,13 @@ impl Run<'_> {
                 if link.variant == Variant::Exact { After::Exactly(link.target) } else { After::At(link.target) }
             }
             Ok(Reason::Indirect) => {
-                let target = VirtAddr::new(self.state().gpr(RCX).wrapping_sub(self.state().gpr(RDX)));
+                let target = VirtAddr::new(self.state().gpr(JUMP_TARGET));
+                let placement = Placement::between_blocks(Flags::InCpu);
                 if !self.guest().is_in_space(target) {
-                    let rip = self.undo_jump(indirect_placement());
+                    let rip = self.undo_jump(placement);
                     return After::Stop(rip, Exit::Exception(Exception::GeneralProtection));
                 }
-                self.state().settle(indirect_placement());
+                self.state().settle(placement);
                 self.pending_link = Some((PendingLink::Indirect, self.engine.cache().generation()));
                 After::At(target)
             }

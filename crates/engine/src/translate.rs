@@ -30,7 +30,6 @@ use leave::Cold;
 use liveness::Peeked;
 use shared::Shared;
 
-pub use control::INDIRECT_PARKED;
 use std::ops::ControlFlow;
 
 /// Most instructions of a block.

@@ -42,7 +42,9 @@ fn what_is_emitted_is_what_is_meant() {
     assert_eq!(text(|a| a.cmp_gs_imm(Width::B32, Gs::At(16), 0)), "cmp dword [gs:10h],0");
     assert_eq!(text(|a| a.jmp_gs(Gs::Indexed(2, 8))), "jmp qword [gs:rdx+8]");
     assert_eq!(text(|a| a.jmp_gs_scaled(2, 8)), "jmp qword [gs:rdx*8+8]");
+    assert_eq!(text(|a| a.jmp_gs_scaled(10, 8)), "jmp qword [gs:r10*8+8]");
     assert_eq!(text(|a| a.zero_extend16(2, 1)), "movzx edx,cx");
+    assert_eq!(text(|a| a.zero_extend16(10, 11)), "movzx r10d,r11w");
     assert_eq!(text(|a| a.load_ymm_gs(9, 32)), "vmovdqu ymm9,[gs:20h]");
     assert_eq!(text(|a| a.store_ymm_gs(32, 3)), "vmovdqu [gs:20h],ymm3");
     assert_eq!(text(|a| a.ldmxcsr_gs(Gs::At(8))), "ldmxcsr [gs:8]");

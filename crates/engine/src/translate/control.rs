@@ -3,13 +3,10 @@
 use super::Variant;
 use super::emit::{Emitter, Looped};
 use crate::analysis::{Class, Operand, Target};
-use crate::asm::{At, RCX, RDX, RSP, Width};
-use crate::block::{Address, Fixup, Flags, Narrow, Use};
+use crate::asm::{At, RSP, Width};
+use crate::block::{Address, Fixup, Flags, JUMP_INDEX, JUMP_TARGET, Narrow, Use};
 use crate::context::{Slot, jump_cache_offset};
 use addr::VirtAddr;
-
-/// What an indirect jump leaves parked: the target is in RCX, RDX is the index.
-pub const INDIRECT_PARKED: u16 = 1 << RCX | 1 << RDX;
 
 impl Emitter<'_> {
     /// Emits an instruction that jumps or leaves.
@@ -33,11 +30,12 @@ impl Emitter<'_> {
             }
             Class::CallIndirect(target) => {
                 self.load_target(target);
-                let at = self.push_slot(1 << RCX | 1 << RDX);
+                let at = self.push_slot(1 << JUMP_TARGET);
                 // For the case that the target is no address: then nothing was pushed.
-                self.asm.load(RDX, at);
-                self.asm.store_gs(Width::B64, Slot::PUSHED_OVER, RDX);
-                self.push_return_address(at, 1 << RCX);
+                let below = self.scratch(1 << JUMP_TARGET | 1 << at.pointer);
+                self.asm.load(below, at);
+                self.asm.store_gs(Width::B64, Slot::PUSHED_OVER, below);
+                self.push_return_address(at, 1 << JUMP_TARGET);
                 self.jump_through_cache();
             }
             Class::Return(extra) => {
@@ -63,7 +61,7 @@ impl Emitter<'_> {
         }
         match self.current().class {
             Class::Branch(..) => {
-                self.settle(0);
+                self.settle();
                 self.link(self.current().next());
             }
             _ if self.current().ends_block() => {}
@@ -76,7 +74,7 @@ impl Emitter<'_> {
         if self.index + 1 == self.instructions.len() {
             self.mark();
             if self.loop_back(condition) == Looped::No {
-                self.settle(0);
+                self.settle();
                 self.link_if(condition, target);
             }
         } else {
@@ -88,7 +86,7 @@ impl Emitter<'_> {
     /// `jrcxz` and `loop` reach only 127 bytes, so they jump over a jump.
     fn count_branch(&mut self, opcode: u8, narrow: Narrow, target: VirtAddr) {
         self.flags_before_link();
-        self.settle(0);
+        self.settle();
         self.mark();
         if narrow == Narrow::Yes {
             self.asm.raw(&[0x67]);
@@ -104,7 +102,7 @@ impl Emitter<'_> {
         if self.live[self.index + 1] == 0 {
             self.flags = Flags::InCpu;
         }
-        self.settle(0);
+        self.settle();
         self.link(target);
     }
 
@@ -132,52 +130,51 @@ impl Emitter<'_> {
         self.move_stack_pointer(-8);
     }
 
-    /// Loads the target of an indirect jump into RCX; RCX and RDX end up parked.
+    /// Loads the target of an indirect jump into its register, which ends up parked.
     fn load_target(&mut self, target: Target) {
         match target {
             Target::Register(register) => {
-                self.park(RCX);
-                self.park(RDX);
-                if self.is_parked(register) {
-                    self.asm.load_gs(Width::B64, RCX, Slot::parked(register));
-                } else {
-                    self.asm.mov(Width::B64, RCX, register);
+                let is_parked = self.is_parked(register);
+                self.park(JUMP_TARGET);
+                if is_parked {
+                    self.asm.load_gs(Width::B64, JUMP_TARGET, Slot::parked(register));
+                } else if register != JUMP_TARGET {
+                    self.asm.mov(Width::B64, JUMP_TARGET, register);
                 }
             }
             Target::Memory(address) => {
                 let operand = Operand { address, usage: Use::Load, bytes: 8 };
                 let at = match self.shared(&operand) {
                     Some(at) => {
-                        self.park(RCX);
+                        self.park(JUMP_TARGET);
                         at
                     }
                     None if self.flags == Flags::InCpu && self.can_keep_flags(&operand) => {
                         self.lookup_keeping_flags(&operand);
-                        At::from(RCX)
+                        At::from(JUMP_TARGET)
                     }
                     None => {
-                        self.prepare(Self::needs(&address));
-                        self.park(RCX);
-                        let index = self.index_beside(RCX, Self::needs(&address), &address);
-                        self.lookup(address, Use::Load, 8, RCX, index);
-                        At::from(RCX)
+                        self.prepare(Self::needs(&address), 0);
+                        self.park(JUMP_TARGET);
+                        let index = self.index_beside(JUMP_TARGET, Self::needs(&address), &address);
+                        self.lookup(address, Use::Load, 8, JUMP_TARGET, index);
+                        At::from(JUMP_TARGET)
                     }
                 };
-                self.asm.load(RCX, at);
-                self.park(RDX);
+                self.asm.load(JUMP_TARGET, at);
             }
         }
     }
 
-    /// Jumps to where the jump cache says for the guest address in RCX: to the indirect entry of a block, which sees
+    /// Jumps to where the jump cache says for the guest address in its register: to the indirect entry of a block, which sees
     /// whether the address is its own. No flag is touched, since nobody knows who reads them. The block is noted, because
     /// a jump to what is no address is refused where it stands.
     fn jump_through_cache(&mut self) {
-        self.unpark_flags(1 << RCX);
-        self.settle(INDIRECT_PARKED);
+        self.unpark_flags(1 << JUMP_TARGET);
+        self.settle();
         self.asm.store_gs_imm(Slot::JUMPED_FROM, self.place.block);
         self.parts.fixups.push(Fixup::Origin((self.asm.here() - 4) as u16));
-        self.asm.zero_extend16(RDX, RCX);
-        self.asm.jmp_gs_scaled(RDX, jump_cache_offset());
+        self.asm.zero_extend16(JUMP_INDEX, JUMP_TARGET);
+        self.asm.jmp_gs_scaled(JUMP_INDEX, jump_cache_offset());
     }
 }

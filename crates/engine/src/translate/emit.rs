@@ -48,6 +48,14 @@ impl Whereabouts {
     pub const BETWEEN_BLOCKS: Self = Self { parked: SPARES, stored: SPARES };
 }
 
+/// Where [`Emitter::keep`] put something.
+#[derive(Clone, Copy)]
+pub enum Kept {
+    In(Reg),
+    /// In [`Slot::SCRATCH`].
+    InMemory,
+}
+
 /// The head of a loop inside a block.
 #[derive(Clone, Copy)]
 pub struct LoopHead {
@@ -163,10 +171,10 @@ impl<'a> Emitter<'a> {
         self.registers.parked &= !registers;
     }
 
-    /// Brings registers to where they are between blocks; those of `except` stay where they are.
-    pub fn settle(&mut self, except: u16) {
-        self.unpark(!(SPARES | except));
-        for register in bits(SPARES & !except) {
+    /// Brings registers to where they are between blocks.
+    pub fn settle(&mut self) {
+        self.unpark(!SPARES);
+        for register in bits(SPARES) {
             self.park(register);
         }
     }
@@ -212,21 +220,22 @@ impl<'a> Emitter<'a> {
 
     // Flags.
 
-    /// Moves the flags to their slot, if somebody reads them at or after the current instruction; RAX ends up parked.
-    pub fn free_flags(&mut self) {
-        if self.live[self.index] != 0 {
-            self.park_flags();
-        }
-    }
-
-    /// Moves the flags to their slot; RAX ends up parked.
-    pub fn park_flags(&mut self) {
-        if self.flags == Flags::Parked {
+    /// Moves the flags to their slot, if somebody reads them at or after the current instruction; `busy` registers hold
+    /// something that is needed. RAX may end up parked.
+    pub fn free_flags(&mut self, busy: u16) {
+        if self.live[self.index] == 0 || self.flags == Flags::Parked {
             return;
         }
-        self.park(RAX);
+        let has_room = self.free() & !(busy | 1 << RAX) != 0;
+        let kept = (has_room && !self.is_parked(RAX)).then(|| self.keep(RAX, busy));
+        if kept.is_none() {
+            self.park(RAX);
+        }
         self.asm.flags_to_ax();
         self.asm.store_gs(Width::B32, Slot::FLAGS, RAX);
+        if let Some(kept) = kept {
+            self.bring_back(RAX, kept);
+        }
         self.flags = Flags::Parked;
     }
 
@@ -235,18 +244,39 @@ impl<'a> Emitter<'a> {
         if self.flags == Flags::InCpu {
             return;
         }
-        let keep = (busy | self.held()) & 1 << RAX != 0 || !self.is_parked(RAX);
-        if keep {
-            self.asm.store_gs(Width::B64, Slot::SCRATCH, RAX);
-        }
+        let is_needed = (busy | self.held()) & 1 << RAX != 0 || !self.is_parked(RAX);
+        let kept = is_needed.then(|| self.keep(RAX, busy));
         if !self.commits(Sabotage::FlagsNotRestored) {
             self.asm.load_gs(Width::B32, RAX, Slot::FLAGS);
             self.asm.ax_to_flags();
         }
-        if keep {
-            self.asm.load_gs(Width::B64, RAX, Slot::SCRATCH);
+        if let Some(kept) = kept {
+            self.bring_back(RAX, kept);
         }
         self.flags = Flags::InCpu;
+    }
+
+    /// Puts what a host register holds aside for a moment: into a register that is free, or into memory. `busy` registers
+    /// hold something that is needed.
+    pub(super) fn keep(&mut self, register: Reg, busy: u16) -> Kept {
+        match bits(self.free() & !(busy | 1 << register)).next_back() {
+            Some(free) => {
+                self.asm.mov(Width::B64, free, register);
+                Kept::In(free)
+            }
+            None => {
+                self.asm.store_gs(Width::B64, Slot::SCRATCH, register);
+                Kept::InMemory
+            }
+        }
+    }
+
+    /// Brings it back; no flag is touched.
+    pub(super) fn bring_back(&mut self, register: Reg, kept: Kept) {
+        match kept {
+            Kept::In(free) => self.asm.mov(Width::B64, register, free),
+            Kept::InMemory => self.asm.load_gs(Width::B64, register, Slot::SCRATCH),
+        }
     }
 
     /// Brings the flags back if the current instruction reads them, or writes some and leaves others that are read
@@ -274,14 +304,14 @@ impl<'a> Emitter<'a> {
             self.parts.cold.push(Cold::Kick { jump, registers });
             return;
         }
-        self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
+        let kept = self.keep(RCX, 0);
         self.asm.load_gs(Width::B32, RCX, Gs::At(kick_offset()));
         let quiet = self.asm.short(0xe3);
-        self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
+        self.bring_back(RCX, kept);
         let jump = self.asm.jmp(self.place.exit);
         self.parts.cold.push(Cold::Kick { jump, registers });
         self.asm.bind_short(quiet);
-        self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
+        self.bring_back(RCX, kept);
     }
 
     /// If the block jumps back to its own start: parks registers that it never uses once and for all turns of the
@@ -324,11 +354,11 @@ impl<'a> Emitter<'a> {
 
     /// Adds without touching a flag.
     pub(super) fn add_to_count(&mut self, instructions: i32) {
-        self.asm.store_gs(Width::B64, Slot::SCRATCH, RCX);
+        let kept = self.keep(RCX, 0);
         self.asm.load_gs(Width::B64, RCX, Slot::COUNT);
         self.asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: None, scale: 1, disp: instructions });
         self.asm.store_gs(Width::B64, Slot::COUNT, RCX);
-        self.asm.load_gs(Width::B64, RCX, Slot::SCRATCH);
+        self.bring_back(RCX, kept);
     }
 
     /// Says that x87 state may change from here on.

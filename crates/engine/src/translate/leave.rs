@@ -107,7 +107,7 @@ impl Emitter<'_> {
     fn go_on_exactly(&mut self, registers: Whereabouts, flags: Flags, index: usize) {
         (self.registers, self.flags, self.index) = (registers, flags, index);
         self.unpark_flags(0);
-        self.settle(0);
+        self.settle();
         if self.plan.count == Count::Yes {
             self.add_to_count(-((self.instructions.len() - index) as i32));
         }
@@ -131,14 +131,14 @@ impl Emitter<'_> {
                 Cold::Kick { jump, registers } => {
                     self.asm.patch_rel32(jump, here);
                     self.registers = registers;
-                    self.settle(0);
+                    self.settle();
                     self.leave(Reason::Kick(self.place.block));
                 }
                 Cold::Side { jump, registers, target, entry, uncounted } => {
                     self.asm.patch_rel32(jump, here);
                     self.registers = registers;
                     self.flags = Flags::InCpu;
-                    self.settle(0);
+                    self.settle();
                     if self.plan.count == Count::Yes && uncounted != 0 {
                         self.add_to_count(-(uncounted as i32));
                     }

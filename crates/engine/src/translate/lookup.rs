@@ -4,8 +4,8 @@ use super::emit::{CC_ABOVE, CC_SIGN, Emitter};
 use super::leave::Cold;
 use super::{Chaos, Variant};
 use crate::analysis::{Operand, address_registers};
-use crate::asm::{Gs, Mem, RCX, RDX, RSP, Reg, Width};
-use crate::block::{Address, Coverage, Narrow, Reason, Segment, Site, Use};
+use crate::asm::{Gs, Mem, RCX, RSP, Reg, Width};
+use crate::block::{Address, Coverage, JUMP_TARGET, Narrow, Reason, Segment, Site, Use};
 use crate::context::{Slot, tlb_offset};
 use addr::{PAGE_BYTES, VirtAddr};
 use mmu::TlbTable;
@@ -35,27 +35,29 @@ impl Emitter<'_> {
             && self.plan.chaos == Chaos::No
     }
 
-    /// The lookup of a constant address without touching a flag: afterwards RCX holds the host address; RCX and RDX end up
-    /// parked.
+    /// The lookup of a constant address without touching a flag: afterwards the register of jump targets holds the host
+    /// address and is parked.
     pub(super) fn lookup_keeping_flags(&mut self, operand: &Operand) {
         let addr = VirtAddr::new(operand.address.as_constant().expect("only constants are looked up so"));
         let table = table_for(&operand.address, operand.usage);
         let entry = tlb_offset(table) + 16 * table.index(addr.page()) as i32;
-        let at = |disp| Mem { base: Some(RCX), index: None, scale: 1, disp };
-        self.park(RCX);
-        self.park(RDX);
-        // The tag is the page's address, negated.
+        let based = |base, index, disp| Mem { base: Some(base), index, scale: 1, disp };
+        self.park(JUMP_TARGET);
+        let kept = self.keep(RCX, 1 << JUMP_TARGET);
+        // The tag is the page's address, negated. Only RCX is compared with zero without a flag.
         self.asm.load_gs(Width::B64, RCX, Gs::At(entry));
-        self.asm.mov_imm(RDX, addr.page().start().get());
-        self.asm.lea(Width::B64, RCX, Mem { index: Some(RDX), ..at(0) });
+        self.asm.mov_imm(JUMP_TARGET, addr.page().start().get());
+        self.asm.lea(Width::B64, RCX, based(RCX, Some(JUMP_TARGET), 0));
         let known = self.asm.short(0xe3);
+        self.bring_back(RCX, kept);
         let reason = Reason::Miss(self.next_site());
         let jump = self.asm.jmp(self.place.exit);
         self.parts.cold.push(Cold::Leave { jump, reason });
         self.asm.bind_short(known);
-        self.asm.load_gs(Width::B64, RCX, Gs::At(entry + 8));
-        self.asm.lea(Width::B64, RCX, at(addr.page_offset() as i32));
-        self.add_site(operand, RCX, Coverage::Own);
+        self.bring_back(RCX, kept);
+        self.asm.load_gs(Width::B64, JUMP_TARGET, Gs::At(entry + 8));
+        self.asm.lea(Width::B64, JUMP_TARGET, based(JUMP_TARGET, None, addr.page_offset() as i32));
+        self.add_site(operand, JUMP_TARGET, Coverage::Own);
     }
 
     /// The number of the site that is added next.
@@ -135,9 +137,10 @@ impl Emitter<'_> {
         }
     }
 
-    /// Brings the registers of an address into place and frees the flags for a lookup.
-    pub fn prepare(&mut self, reads: u16) {
-        self.free_flags();
+    /// Brings the registers of an address into place and frees the flags for a lookup; `busy` registers hold something that
+    /// is needed.
+    pub fn prepare(&mut self, reads: u16, busy: u16) {
+        self.free_flags(busy);
         self.unpark(reads);
     }
 

@@ -15,10 +15,10 @@
 
 use super::emit::Emitter;
 use super::leave::Cold;
-use super::{Extent, INDIRECT_PARKED, Sharing, Variant};
+use super::{Extent, Sharing, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand, Pushed, Target};
-use crate::asm::{At, RAX, RCX, RDX, RSP, Reg};
-use crate::block::{Address, Coverage, Narrow, Segment, Use, bits};
+use crate::asm::{At, RAX, RSP, Reg};
+use crate::block::{Address, Coverage, Narrow, SPARES, Segment, Use, bits};
 use crate::layout::HighByte;
 
 /// Most bytes from the lowest to the highest: more would cross pages too often.
@@ -109,7 +109,7 @@ impl Emitter<'_> {
         if !possible {
             return None;
         }
-        let pointer = self.longest_unused(self.current().uses() | busy | 1 << base | 1 << RAX)?;
+        let pointer = self.longest_unused(uses(self.current()) | busy | 1 << base | 1 << RAX)?;
         let reach = self.reach(base, pointer);
         if reach.accesses < least || reach.end <= as_far_as {
             return None;
@@ -140,8 +140,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// The register that goes unused for the longest time from here on; of two alike a parked one, then one that a
-    /// return parks in any case.
+    /// The register that goes unused for the longest time from here on; of two alike a parked one.
     fn longest_unused(&self, forbidden: u16) -> Option<Reg> {
         let mut left = !(forbidden | NEVER_SCRATCH | self.held());
         for later in &self.instructions[self.index + 1..] {
@@ -151,10 +150,8 @@ impl Emitter<'_> {
             }
             left = unused;
         }
-        let returns = matches!(self.instructions.last().map(|last| last.class), Some(Class::Return(_)));
-        let better = [self.parked(), if returns { INDIRECT_PARKED } else { 0 }];
-        let best = better.into_iter().map(|better| left & better).find(|best| *best != 0).unwrap_or(left);
-        bits(best).next_back()
+        let parked = left & self.parked();
+        bits(if parked != 0 { parked } else { left }).next_back()
     }
 
     fn reach(&self, base: Reg, pointer: Reg) -> Reach {
@@ -184,7 +181,7 @@ impl Emitter<'_> {
     }
 
     fn look_up_shared(&mut self, base: Reg, pointer: Reg, reach: &Reach, busy: u16) {
-        self.prepare(1 << base);
+        self.prepare(1 << base, busy);
         self.park(pointer);
         let index = self.scratch(self.current().uses() | busy | 1 << base | 1 << pointer);
         let operand = Operand {
@@ -218,7 +215,7 @@ fn shareable(operand: &Operand) -> Option<Reg> {
 /// The registers that an instruction or its translation needs.
 fn uses(instruction: &Analysed) -> u16 {
     match instruction.class {
-        Class::CallIndirect(_) | Class::JumpIndirect(_) => instruction.uses() | 1 << RCX | 1 << RDX,
+        Class::CallIndirect(_) | Class::JumpIndirect(_) => instruction.uses() | SPARES,
         _ => instruction.uses(),
     }
 }

@@ -103,7 +103,7 @@ impl Emitter<'_> {
     /// Makes a lookup for one operand of the current instruction; returns the register that holds its host address.
     fn look_up(&mut self, operand: &Operand) -> Reg {
         let current = self.current();
-        self.prepare(current.reads | Self::needs(&operand.address));
+        self.prepare(current.reads | Self::needs(&operand.address), 0);
         let encodable = if current.high_byte == HighByte::Yes { LOW_REGISTERS } else { u16::MAX };
         let busy = current.uses() | Self::needs(&operand.address);
         let destination = if operand.usage == Use::Load { current.kills & encodable & !NEVER_SCRATCH } else { 0 };
@@ -164,7 +164,7 @@ impl Emitter<'_> {
             // Not RAX: the flags may have to pass through it before the word is pushed.
             Some(at) => (self.scratch(Self::needs(&address) | 1 << RAX), at),
             None => {
-                self.prepare(Self::needs(&address));
+                self.prepare(Self::needs(&address), 0);
                 let value = self.scratch(Self::needs(&address));
                 let index = self.index_beside(value, Self::needs(&address), &address);
                 self.lookup(address, Use::Load, 8, value, index);
@@ -180,7 +180,7 @@ impl Emitter<'_> {
         if let Some(at) = self.shared_beside(&PUSH_SLOT, busy) {
             return at;
         }
-        self.prepare(0);
+        self.prepare(0, busy);
         let pointer = self.scratch(busy);
         let index = self.scratch(busy | 1 << pointer);
         self.lookup(PUSH_SLOT.address, PUSH_SLOT.usage, PUSH_SLOT.bytes, pointer, index);
@@ -191,7 +191,7 @@ impl Emitter<'_> {
         let at = match self.shared(&TOP_OF_STACK) {
             Some(at) => at,
             None => {
-                self.prepare(0);
+                self.prepare(0, 0);
                 let destination = if to == RSP { 0 } else { 1 << to };
                 let pointer = self.pointer(destination, 0, &TOP_OF_STACK.address);
                 let index = self.scratch(1 << pointer);
@@ -209,7 +209,7 @@ impl Emitter<'_> {
 
     /// `mov rsp, rbp; pop rbp`, with RSP moved after the load.
     fn leave_frame(&mut self) {
-        self.prepare(1 << RBP);
+        self.prepare(1 << RBP, 0);
         let pointer = self.scratch(1 << RBP);
         let index = self.scratch(1 << RBP | 1 << pointer);
         self.lookup(Address::based(RBP, 0), Use::Load, 8, pointer, index);

@@ -17,7 +17,7 @@ const RDI: Reg = 7;
 impl Emitter<'_> {
     pub(super) fn repeated_move(&mut self, bytes: u8) {
         let fixed = 1 << RCX | 1 << RSI | 1 << RDI;
-        self.prepare(fixed);
+        self.prepare(fixed, 0);
         let from = self.scratch(fixed);
         let to = self.scratch(fixed | 1 << from);
         let index = self.scratch(fixed | 1 << from | 1 << to);
@@ -35,7 +35,7 @@ impl Emitter<'_> {
 
     pub(super) fn repeated_store(&mut self, bytes: u8) {
         let fixed = 1 << RAX | 1 << RCX | 1 << RDI;
-        self.prepare(fixed);
+        self.prepare(fixed, 0);
         let to = self.scratch(fixed);
         let index = self.scratch(fixed | 1 << to);
         let by_hand = self.begin_string(bytes);

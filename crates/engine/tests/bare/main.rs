@@ -2,6 +2,7 @@
 
 mod kept;
 mod rig;
+mod sequences;
 
 use addr::{Access, Perms, Registers, VirtAddr};
 use iced_x86::code_asm::*;

@@ -21,11 +21,15 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with(EngineConfig::default())
+    }
+
+    pub fn with(config: EngineConfig) -> Self {
         let memory = Memory::new(4096).expect("16 MiB can be reserved");
         let mut frames = Frames::new(&memory);
         let upper = UpperHalf::new(Levels::Four, &mut frames).expect("there are frames");
         let tables = Arc::new(Tables::new(&upper, &mut frames).expect("there are frames"));
-        let engine = Engine::new(Arc::clone(&memory), EngineConfig::default()).expect("the host allows code memory");
+        let engine = Engine::new(Arc::clone(&memory), config).expect("the host allows code memory");
         let engine = Arc::new(engine);
         let cpu = Cpu::new(&engine);
         let registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
@@ -92,6 +96,17 @@ impl Rig {
             let Entry::Leaf(leaf) = self.tables.entry(addr.page()) else { panic!("the page is mapped") };
             self.memory.ram().write(leaf.pfn.start() + addr.page_offset(), &[*byte]);
         }
+    }
+
+    pub fn peek(&self, start: u64, bytes: usize) -> Vec<u8> {
+        let byte = |offset| {
+            let addr = VirtAddr::new(start + offset as u64);
+            let Entry::Leaf(leaf) = self.tables.entry(addr.page()) else { panic!("the page is mapped") };
+            let mut byte = [0];
+            self.memory.ram().read(leaf.pfn.start() + addr.page_offset(), &mut byte);
+            byte[0]
+        };
+        (0..bytes).map(byte).collect()
     }
 
     pub fn run(&mut self) -> Exit {
