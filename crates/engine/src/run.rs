@@ -270,6 +270,9 @@ impl Run<'_> {
     /// Remembers the page of accesses of which some may never happen, if each of them could go there without a trace:
     /// it is accessed already, and dirty where it may be stored to.
     fn fill_unseen(&self, site: &Site, addr: VirtAddr) -> Result<u64, Missing> {
+        if !self.guest().is_in_space(addr) {
+            return Err(Missing::Unserved);
+        }
         let mapped = self.tables.mapped(addr.page());
         let Entry::Leaf(leaf) = mapped.entry else { return Err(Missing::Unserved) };
         let (needed, is_store) = match site.usage {

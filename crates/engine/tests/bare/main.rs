@@ -6,6 +6,7 @@ mod sequences;
 
 use addr::{Access, Perms, Registers, VirtAddr};
 use iced_x86::code_asm::*;
+use mmu::Cause;
 use pagewalk_engine::{Exception, Exit};
 use rig::{CODE, DATA, Rig, STACK_TOP};
 
@@ -230,6 +231,22 @@ fn a_jump_to_no_address_is_refused_where_it_stands() {
     });
     assert_eq!(rig.run(), Exit::Exception(Exception::GeneralProtection));
     assert_eq!((rig.registers.rip, rig.registers.gpr[4]), (VirtAddr::new(CODE + 11), STACK_TOP - 8));
+}
+
+/// An address outside the space that has the lower bits of a page does not lead there, also where a lookup serves several
+/// accesses.
+#[test]
+fn no_access_goes_to_no_address() {
+    let mut rig = program(|a| {
+        a.mov(rbx, DATA)?;
+        a.mov(dword_ptr(rbx), 7)?;
+        a.bts(rbx, 60)?;
+        a.mov(rax, qword_ptr(rbx))?;
+        a.mov(rcx, qword_ptr(rbx + 8))?;
+        a.syscall()
+    });
+    let Exit::Fault(fault) = rig.run() else { panic!("the address is none") };
+    assert_eq!((fault.addr.get(), fault.refusal.cause), (DATA | 1 << 60, Cause::OutsideSpace));
 }
 
 #[test]
