@@ -8,8 +8,9 @@
 //!         jump to the next block, or to the cold path that asks for it
 //! cold:   why generated code is left, one path a site   (out of the way of what usually runs)
 //! ```
-//! At `host`, `body` and every jump to another block all guest registers are in their host registers and the flags are
-//! in the host's, if anybody reads them. In between, the emitter knows where they are: [`crate::block::Placement`].
+//! At `host`, `body` and every jump to another block all guest registers are in their host registers but for the spare ones
+//! ([`crate::block::SPARES`]), and the flags are in the host's, if anybody reads them. In between, the emitter knows where
+//! they are: [`crate::block::Placement`].
 
 mod control;
 mod emit;
@@ -43,8 +44,8 @@ const MOST_BRANCHES: u32 = 2;
 pub enum Variant {
     /// Entered with the flags in the host's.
     Plain,
-    /// Entered with the flags parked: after an indirect jump, or a direct one whose block had parked them and could not
-    /// see that nobody reads them. Exists only where somebody does.
+    /// Entered with the flags parked: after a direct jump whose block had parked them and could not see that nobody reads
+    /// them. Exists only where somebody does.
     FlagsParked,
     /// One instruction, executed once, whose access crosses a page or goes to translated code: it accesses memory
     /// through host addresses that were prepared beforehand, not by lookup.
