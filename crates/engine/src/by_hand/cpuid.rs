@@ -5,10 +5,14 @@ use crate::exit::{Exception, Exit};
 use crate::state::State;
 use crate::{Announced, Isa};
 use std::arch::x86_64::__cpuid_count;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 const RBX: u8 = 3;
 const LAST_LEAF: u32 = 0xd;
 const LAST_EXTENDED_LEAF: u32 = 0x8000_0008;
+/// No leaf has more: from here on its answers are empty.
+const LAST_SUBLEAF: u32 = 31;
 
 /// Leaf 1, ECX: SSE3, PCLMULQDQ, SSSE3, CX16, SSE4.1, SSE4.2, POPCNT, AES.
 const LEAF1_ECX_V2: u32 = 1 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 25;
@@ -59,11 +63,26 @@ pub fn announced(isa: Isa) -> Announced {
     }
 }
 
+/// What the host's CPU answers; each question is put to it once, since in a virtual machine it takes microseconds.
+fn host_answer(leaf: u32, subleaf: u32) -> [u32; 4] {
+    static KNOWN: Mutex<BTreeMap<(u32, u32), [u32; 4]>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known.entry((leaf, subleaf)).or_insert_with(|| {
+        let host = __cpuid_count(leaf, subleaf);
+        [host.eax, host.ebx, host.ecx, host.edx]
+    })
+}
+
 /// EAX, EBX, ECX, EDX.
 pub fn answer(leaf: u32, subleaf: u32, isa: Isa) -> [u32; 4] {
-    let host = __cpuid_count(leaf, subleaf);
-    let [eax, ebx, ecx, edx] = [host.eax, host.ebx, host.ecx, host.edx];
     let v3 = isa == Isa::V3;
+    // Most leaves take no notice of ECX. So there are few questions, and few answers to remember.
+    let subleaf = match leaf {
+        4 | 7 | 0xd => subleaf.min(LAST_SUBLEAF),
+        0..=3 | 0x8000_0000..=LAST_EXTENDED_LEAF => 0,
+        _ => return [0; 4],
+    };
+    let [eax, ebx, ecx, edx] = host_answer(leaf, subleaf);
     match (leaf, subleaf) {
         (0, _) => [eax.min(LAST_LEAF), ebx, ecx, edx],
         // The APIC number and the count of logical processors are the simulated machine's: 0 of 1.
@@ -99,6 +118,15 @@ pub fn xgetbv(state: State<'_>, isa: Isa) -> Result<(), Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ecx_is_noticed_where_a_leaf_has_parts() {
+        assert_eq!(answer(1, 0, Isa::V3), answer(1, 0xdead_beef, Isa::V3));
+        assert_eq!(answer(7, 1, Isa::V3), [0; 4]);
+        assert_eq!(answer(4, u32::MAX, Isa::V3)[0] & 31, 0, "there is no such cache");
+        assert_eq!(answer(0x4000_0000, 0, Isa::V3), [0; 4], "no hypervisor");
+        assert_ne!(answer(0xd, 1, Isa::V3), answer(0xd, 2, Isa::V3));
+    }
 
     #[test]
     fn what_a_kernel_is_told_is_what_cpuid_says() {
