@@ -31,6 +31,8 @@ pub struct Emitter<'a> {
     /// Where a block that jumps to itself does so, its scratch registers being parked for good.
     pub(super) loop_head: Option<LoopHead>,
     pub(super) prepared: usize,
+    /// What has not been added to RSP yet.
+    pub(super) stack_moved: i32,
     pub(super) parts: Parts,
 }
 
@@ -95,6 +97,7 @@ impl<'a> Emitter<'a> {
             flags: variant.flags(),
             loop_head: None,
             prepared: 0,
+            stack_moved: 0,
             parts,
         }
     }

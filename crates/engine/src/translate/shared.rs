@@ -132,6 +132,11 @@ impl Emitter<'_> {
         self.parts.shared.retain(|shared| index < shared.end);
     }
 
+    /// Whether a lookup that was made already serves pushes and pops at an instruction.
+    pub fn serves_stack_at(&self, index: usize) -> bool {
+        self.parts.shared.iter().any(|shared| shared.base == RSP && index < shared.end)
+    }
+
     /// Follows the stack pointer over the instruction that was just emitted.
     pub fn move_shared(&mut self) {
         let moves = self.current().stack_moves.unwrap_or(0);

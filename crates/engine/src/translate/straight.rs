@@ -220,8 +220,25 @@ impl Emitter<'_> {
         self.written(1 << RBP);
     }
 
-    /// Adds to RSP without touching a flag.
+    /// Adds to RSP without touching a flag; for pushes and pops in a row, once.
     pub fn move_stack_pointer(&mut self, by: i32) {
-        self.asm.lea(Width::B64, RSP, Mem { base: Some(RSP), index: None, scale: 1, disp: by });
+        self.stack_moved += by;
+        if self.next_moves_stack() {
+            return;
+        }
+        let disp = std::mem::take(&mut self.stack_moved);
+        self.asm.lea(Width::B64, RSP, Mem { base: Some(RSP), index: None, scale: 1, disp });
+    }
+
+    /// Whether the next instruction pushes or pops through a lookup that was made already: it cannot be left, and does not
+    /// look at RSP.
+    fn next_moves_stack(&self) -> bool {
+        let next = self.index + 1;
+        let moves = match self.instructions.get(next).map(|next| next.class) {
+            Some(Class::Push(Pushed::Register(register))) | Some(Class::Pop(register)) => register != RSP,
+            Some(Class::Push(Pushed::Immediate(_))) => true,
+            _ => false,
+        };
+        moves && self.serves_stack_at(next)
     }
 }

@@ -80,10 +80,13 @@ impl Writer {
             for _ in 0..writer.dice.roll(5) {
                 writer.compute()?;
             }
-            if writer.dice.roll(2) == 0 {
-                writer.asm.push(r12)?;
-                writer.access()?;
-                writer.asm.pop(r12)?;
+            let saved = writer.dice.roll(5) as usize;
+            for register in &OTHERS[OTHERS.len() - saved..] {
+                writer.asm.push(*register)?;
+            }
+            writer.access()?;
+            for register in OTHERS[OTHERS.len() - saved..].iter().rev() {
+                writer.asm.pop(*register)?;
             }
             writer.asm.ret()?;
         }
