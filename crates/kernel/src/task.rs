@@ -268,6 +268,14 @@ impl Task {
         self.told_cpu.set(cpu);
         cpu
     }
+
+    /// It leaves its thread: what it has used is its process's from now on, and no longer its own.
+    pub fn leave_thread(&mut self) -> CpuTime {
+        let cpu = self.cpu();
+        self.host_tid = 0;
+        self.told_cpu = Cell::default();
+        cpu
+    }
 }
 
 impl Process {

@@ -272,9 +272,8 @@ impl Kernel {
         self.leave_futexes(tid);
         self.leave_semop(tid);
         self.drop_new_program(tid);
-        let used = self.task(tid).cpu();
+        let used = self.task(tid).leave_thread();
         self.process_of(tid).past.cpu += used;
-        self.task(tid).host_tid = 0;
         self.task(tid).call = None;
         self.task(tid).waiting = None;
         let process = self.process_of(tid);
