@@ -123,11 +123,18 @@ impl Ram {
         }
         // SAFETY: the whole range was checked; `element` is ours and lies elsewhere.
         unsafe { to.copy_from_nonoverlapping(element.as_ptr(), element.len()) }
-        let mut done = 1;
-        while done < count {
-            let more = done.min(count - done);
+        self.repeat(at, element.len(), element.len() * count);
+    }
+
+    /// Goes on with the first `period` bytes at `at`, again and again, until there are so many bytes of them.
+    pub fn repeat(&self, at: PhysAddr, period: usize, bytes: usize) {
+        assert!(period > 0, "something is repeated");
+        let start = self.address(at, bytes);
+        let mut done = period;
+        while done < bytes {
+            let more = done.min(bytes - done);
             // SAFETY: both parts are in the range that was checked, the second right after the first.
-            unsafe { to.add(done * element.len()).copy_from_nonoverlapping(to, more * element.len()) }
+            unsafe { start.add(done).copy_from_nonoverlapping(start, more) }
             done += more;
         }
     }

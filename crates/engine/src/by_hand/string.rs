@@ -192,22 +192,17 @@ impl StringOp<'_> {
     fn move_run(&self, bytes: u64) -> Result<(), Exit> {
         let from = self.find(self.source(), TlbTable::Read)?;
         let to = self.find(self.destination(), TlbTable::Write)?;
-        // A destination that starts inside the source sees what was just moved: the bytes between the two, again and
-        // again. Each piece is as long as what stands before its end by then.
+        let ram = self.guest.memory.ram();
         let distance = to.get().wrapping_sub(from.get());
-        let is_repeated = distance < bytes && distance >= self.bytes;
-        let mut done = 0;
-        while done < bytes {
-            let piece = if is_repeated {
-                distance + done
-            } else if distance < bytes {
-                self.bytes
-            } else {
-                bytes
-            };
-            let len = piece.min(bytes - done);
-            self.guest.memory.ram().copy(if is_repeated { from } else { from + done }, to + done, len as usize);
-            done += len;
+        if distance >= bytes {
+            ram.copy(from, to, bytes as usize);
+        } else if distance >= self.bytes {
+            // A destination that starts inside the source sees what was just moved: the bytes between the two, again and again.
+            ram.repeat(from, distance as usize, (distance + bytes) as usize);
+        } else {
+            for done in (0..bytes).step_by(self.bytes as usize) {
+                ram.copy(from + done, to + done, self.bytes as usize);
+            }
         }
         self.guest.memory.code().note_write(to.pfn());
         Ok(())
