@@ -8,7 +8,8 @@ const SECONDS: u64 = 60;
 
 /// One script, and how its two runs are compared.
 ///
-/// In its file it begins with `#% case: NAME`; further `#% KEY: VALUE` lines follow, then the script.
+/// In its file it begins with `#% case: NAME`; further `#% KEY: VALUE` lines follow, then the script. What stands before
+/// the file's first case is the beginning of each of its scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The file's stem, a slash, and the name.
@@ -52,17 +53,17 @@ pub fn all() -> Result<Vec<Case>, String> {
 
 fn parse(group: &str, text: &str) -> Result<Vec<Case>, String> {
     let mut cases: Vec<Case> = Vec::new();
+    let mut prelude = String::new();
     for line in text.lines() {
         let Some(header) = line.strip_prefix("#% ") else {
-            if let Some(case) = cases.last_mut() {
-                case.script.push_str(line);
-                case.script.push('\n');
-            }
+            let script = cases.last_mut().map_or(&mut prelude, |case| &mut case.script);
+            script.push_str(line);
+            script.push('\n');
             continue;
         };
         let (key, value) = header.split_once(": ").unwrap_or((header, ""));
         if key == "case" {
-            cases.push(Case::new(format!("{group}/{value}")));
+            cases.push(Case::of_script(&format!("{group}/{value}"), &prelude));
         } else {
             let case = cases.last_mut().ok_or_else(|| format!("{group}: {line:?} stands before the first case"))?;
             case.set(key, value)?;
@@ -72,14 +73,10 @@ fn parse(group: &str, text: &str) -> Result<Vec<Case>, String> {
 }
 
 impl Case {
-    #[cfg(test)]
+    /// A case whose header says nothing more.
     pub(crate) fn of_script(name: &str, script: &str) -> Self {
-        Self { script: script.to_string(), ..Self::new(name.to_string()) }
-    }
-
-    fn new(name: String) -> Self {
         Self {
-            name,
+            name: name.to_string(),
             shell: "bash".to_string(),
             needs: Vec::new(),
             modules: Vec::new(),
@@ -87,7 +84,7 @@ impl Case {
             filters: Vec::new(),
             loose: Vec::new(),
             quick: false,
-            script: String::new(),
+            script: script.to_string(),
         }
     }
 
@@ -119,9 +116,16 @@ mod tests {
         assert_eq!(cases.len(), 2);
         assert_eq!((cases[0].name.as_str(), cases[0].quick, cases[0].seconds), ("group/one", true, SECONDS));
         assert_eq!(cases[0].needs, ["a", "b"]);
-        assert_eq!(cases[0].script, "echo 1\n\n");
+        assert_eq!(cases[0].script, "# What the file is for.\necho 1\n\n");
         assert_eq!((cases[1].shell.as_str(), cases[1].quick, cases[1].seconds), ("dash", false, 5));
         assert_eq!(cases[1].filters, ["s/x: y/z/"]);
+    }
+
+    #[test]
+    fn what_stands_before_the_first_case_begins_each_script() {
+        let cases = parse("group", "say() { echo 1; }\n#% case: one\nsay\n#% case: two\nsay; say\n").unwrap();
+        assert_eq!(cases[0].script, "say() { echo 1; }\nsay\n");
+        assert_eq!(cases[1].script, "say() { echo 1; }\nsay; say\n");
     }
 
     #[test]
