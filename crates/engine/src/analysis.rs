@@ -143,6 +143,11 @@ impl Analysed {
         self.reads | self.writes
     }
 
+    /// Whether it is done in registers alone, so that nothing is looked up for it.
+    pub fn stays_in_registers(&self) -> bool {
+        matches!(self.class, Class::Plain | Class::Nothing | Class::LoadAddress { .. } | Class::Branch(..))
+    }
+
     /// Whether the block ends here.
     pub fn ends_block(&self) -> bool {
         !matches!(

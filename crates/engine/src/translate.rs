@@ -1,7 +1,8 @@
 //! From guest instructions to a block of host code.
 //!
-//! A block is a straight run of instructions: it goes on past forward conditional jumps, which leave it sideways, and
-//! ends at any other jump, at an instruction that is done by hand, at the end of its page, or when it is long enough.
+//! A block is a straight run of instructions: it goes on past conditional jumps, which leave it sideways, and ends at one
+//! to its own start, at any other jump, at an instruction that is done by hand, at the end of its page, or when it is long
+//! enough.
 //! ```text
 //! host:   safepoint           kicked? -> leave          (backward and indirect jumps come here)
 //! body:   [count] instruction, instruction, ...         (forward jumps come here)
@@ -297,12 +298,12 @@ impl Translator {
             instructions.push(if variant == Variant::Step { analysed.without_repetition() } else { analysed });
             branches += u32::from(matches!(analysed.class, Class::Branch(..)));
             let next = analysed.next();
-            let loops_back = matches!(analysed.class, Class::Branch(_, target) if target <= analysed.rip);
+            let closes_loop = matches!(analysed.class, Class::Branch(_, target) if target == rip);
             let left_page = next.page() != rip.page();
             let meets_block = starts.is_some_and(|starts| starts.contains(next));
             let is_last = single
                 || analysed.ends_block()
-                || loops_back
+                || closes_loop
                 || left_page
                 || meets_block
                 || branches == MOST_BRANCHES

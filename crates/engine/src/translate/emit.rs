@@ -318,7 +318,8 @@ impl<'a> Emitter<'a> {
     }
 
     /// If the block jumps back to its own start: parks registers that it never uses once and for all turns of the
-    /// loop, and brings the spare ones that it uses into place. The loop gets a safepoint of its own.
+    /// loop, and brings the spare ones that it uses into place. The loop gets a safepoint of its own. A loop that needs
+    /// neither goes back to the block's.
     pub fn begin_loop(&mut self) {
         let own_start = self.instructions[0].rip;
         let Some(Class::Branch(_, target)) = self.instructions.last().map(|last| last.class) else { return };
@@ -326,6 +327,9 @@ impl<'a> Emitter<'a> {
             return;
         }
         let used = self.instructions.iter().fold(0, |used, instruction| used | instruction.uses());
+        if used & SPARES == 0 && self.instructions.iter().all(Analysed::stays_in_registers) {
+            return;
+        }
         // RAX serves the flags.
         let unused = !(used | NEVER_SCRATCH | 1 << RAX);
         self.unpark(used);
