@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         Command::Lockstep(options) => commands::lockstep::run(&options),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("the host refuses: {error}");
+        let who = if error.raw_os_error().is_some() { "the host refuses" } else { "xtask" };
+        eprintln!("{who}: {error}");
         ExitCode::from(125)
     })
 }

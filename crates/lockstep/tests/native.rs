@@ -23,3 +23,12 @@ fn the_host_agrees_with_itself_on_sequences() {
         assert!(failure.is_none(), "{}", failure.unwrap());
     }
 }
+
+#[test]
+fn forms_are_chosen_by_a_part_of_their_name() {
+    let (mut left, mut right) = (Native::new().unwrap(), Native::new().unwrap());
+    let all = Search::new(&mut left, &mut right).form_count();
+    let some = Search::new(&mut left, &mut right).only("movsb").expect("there are forms of movsb").form_count();
+    assert!((1..all).contains(&some), "{some} of {all}");
+    assert!(Search::new(&mut left, &mut right).only("no such form").is_none());
+}

@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> io::Result<ExitCode> {
     let (mut host, mut ours) = (Native::new()?, Ours::new(EngineConfig { extent, ..EngineConfig::default() })?);
     let mut search = Search::new(&mut host, &mut ours);
     if let Some(part) = &options.only {
-        search = search.only(part);
+        search = search.only(part).ok_or_else(|| io::Error::other(format!("no form that is tried is named {part}")))?;
     }
     let mut tally = Tally::default();
     let failures = match (options.case, options.sequence) {

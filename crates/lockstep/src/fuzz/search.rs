@@ -41,11 +41,12 @@ impl<'w> Search<'w> {
         Self { forms: forms(), host, ours }
     }
 
-    /// Over the forms whose name holds `part`.
-    pub fn only(mut self, part: &str) -> Self {
+    /// Over the forms whose name holds `part`; `None` if there is none.
+    #[must_use]
+    pub fn only(mut self, part: &str) -> Option<Self> {
         let part = part.to_lowercase();
         self.forms.retain(|code| format!("{code:?}").to_lowercase().contains(&part));
-        self
+        (!self.forms.is_empty()).then_some(self)
     }
 
     /// How many forms there are.
