@@ -51,3 +51,15 @@ fn every_form_and_sequences_counted_and_unlinked() {
 fn every_form_and_sequences_while_lookups_fail_by_order() {
     compare(EngineConfig { chaos: Some(97), ..EngineConfig::default() }, 4, 5, 5_000);
 }
+
+/// One jumps to the flags it has pushed, one fills its own code; what they come to refuses at once and kills the flags.
+#[test]
+fn code_that_is_not_the_cases_leaves_dead_flags_uncompared() {
+    let (mut host, mut ours) = (Native::new().unwrap(), Ours::new(EngineConfig::default()).unwrap());
+    let mut search = Search::new(&mut host, &mut ours);
+    for id in ["90175b7a6ed955b5-ffffffffffffe006", "38665866986ee63e-fffffffffffffc81"] {
+        let id = CaseId::parse(id).expect("an id");
+        let failure = search.sequence(id, &mut Tally::default()).unwrap();
+        assert!(failure.is_none(), "{}", failure.expect("there is one"));
+    }
+}

@@ -27,15 +27,17 @@ fn registers(case: &Case, host: &Outcome, ours: &Outcome, found: &mut Vec<String
     found.extend(crate::registers::differences(&host.registers, &ours.registers, flags).into_iter().map(|it| it.text));
 }
 
-/// All flags, less those that are undefined, and at a fault less those that are dead.
+/// All flags, less those that are undefined, and at a fault less those that are dead. What is dead at an instruction that
+/// is not the case's (it jumped into its data, or wrote over its code) nobody knows here.
 fn compared_flags(case: &Case, host: &Outcome) -> u64 {
     let undefined = masks::undefined_flags(case).at_end;
-    match host.ending {
-        Ending::Fault { .. } | Ending::Exception(_) => {
-            !undefined & (!flags::ARITHMETIC | flags::live(&|rip| case.at(rip).copied(), host.registers.rip))
-        }
-        _ => !undefined,
-    }
+    let rip = host.registers.rip;
+    let live = match host.ending {
+        Ending::Fault { .. } | Ending::Exception(_) if case.at(rip).is_none() => 0,
+        Ending::Fault { .. } | Ending::Exception(_) => flags::live(&|rip| case.at(rip).copied(), rip),
+        _ => flags::ARITHMETIC,
+    };
+    !undefined & (!flags::ARITHMETIC | live)
 }
 
 fn memory(case: &Case, host: &Outcome, ours: &Outcome, found: &mut Vec<String>) {
