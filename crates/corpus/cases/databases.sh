@@ -29,3 +29,29 @@ redis-benchmark -s s -q -n 4000 -c 20 -r 1000 -t set,get,incr,lpush,zadd --csv |
 cli bgsave; for i in $(seq 100); do [ "$(cli info persistence | tr -d '\r' | grep -c rdb_bgsave_in_progress:0)" = 1 ] && break; sleep 0.1; done; cli info persistence | tr -d '\r' | grep rdb_last_bgsave_status
 before=$(cli dbsize); cli shutdown save; wait $server; echo "server $?"; redis-server --unixsocket "$PWD/s" --port 0 --dir . --logfile log --save '' & server=$!
 for i in $(seq 100); do cli ping 2>/dev/null | grep -q PONG && break; sleep 0.1; done; [ "$(cli dbsize)" = "$before" ] && echo "as before"; cli get k; kill -TERM $server; wait $server; echo "terminated $?"
+#% case: postgresql
+#% needs: psql pgbench pg_ctlcluster
+#% timeout: 120
+# Its server refuses to be root's, so root lends it to the user of its package, who may not see this folder.
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+place=$(mktemp -d /tmp/postgresql.XXXXXX)
+as() { if [ "$(id -u)" = 0 ]; then su -s /bin/bash postgres -c "cd $place && $*"; else (cd "$place" && bash -c "$*"); fi; }
+[ "$(id -u)" = 0 ] && chown postgres "$place"
+trap 'rm -rf "$place"' EXIT
+query() { as "psql -h $place -p 5544 -At -d postgres" <<<"$1"; }
+as "$bin/initdb -D data -A trust -E UTF8 --locale=C" >log 2>&1 || cat log
+server() { as "$bin/pg_ctl -D data -o '-k $place -h \"\" -p 5544' -l log -w $*" >>log 2>&1; echo "$1 $?"; }
+server start
+query 'create table numbers as select n, n * n square from generate_series(1, 20000) n; create index on numbers (square)'
+query 'select sum(square), count(*) from numbers; explain (costs off) select n from numbers where square = 144'
+as "pgbench -h $place -p 5544 -i -s 1 -q postgres" >>log 2>&1; echo "tables $?"
+as "pgbench -h $place -p 5544 -c 4 -j 2 -t 50 postgres" 2>>log | grep -E 'actually processed|failed'
+query 'select count(*), sum(delta) = (select sum(abalance) from pgbench_accounts) from pgbench_history'
+server stop -m fast
+server start
+query 'begin; delete from numbers; select count(*) from numbers; rollback; select count(*) from numbers; vacuum numbers'
+server stop -m immediate
+server start
+query "select square from numbers where n = 12; select md5(string_agg(square::text, ',' order by n)) from numbers"
+server stop -m smart
+rm log
