@@ -57,15 +57,27 @@ static void *counts(void *unused)
     return unused;
 }
 
+static volatile int has_mutex;
+
 static void *dies_with_it(void *unused)
 {
     pthread_mutex_lock(&mutex);
+    has_mutex = 1;
     usleep(20000);
     return unused;
 }
 
 static long locks, unlocks;
 static int is_own;
+static volatile int is_about_to_wait;
+
+/* Waits until a thread waits for the word, at most ten seconds, and a moment longer: it marks the word first. */
+static void until_somebody_waits(void)
+{
+    for (int tries = 0; tries < 10000 && !(word & FUTEX_WAITERS); tries++)
+        usleep(1000);
+    usleep(5000);
+}
 
 static void *takes_word(void *unused)
 {
@@ -80,6 +92,7 @@ static void *takes_word(void *unused)
     say("of another, a while", futex(&word, FUTEX_LOCK_PI_PRIVATE, &soon));
     say("of another, unlock", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
     /* Told when it has ended: until then the other thread may be printing. */
+    is_about_to_wait = 1;
     locks = futex(&word, FUTEX_LOCK_PI_PRIVATE, NULL);
     is_own = (word & FUTEX_TID_MASK) == (uint32_t)gettid();
     unlocks = futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL);
@@ -104,7 +117,9 @@ static void calls(void)
     say("again", futex(&word, FUTEX_LOCK_PI_PRIVATE, NULL));
     say("try again", futex(&word, FUTEX_TRYLOCK_PI_PRIVATE, NULL));
     pthread_create(&thread, NULL, takes_word, NULL);
-    usleep(20000);
+    while (!is_about_to_wait)
+        usleep(1000);
+    until_somebody_waits();
     printf("somebody waits: %d\n", word == ((uint32_t)gettid() | FUTEX_WAITERS));
     say("unlock", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
     pthread_join(thread, NULL);
@@ -120,10 +135,11 @@ static void calls(void)
     say("lock for the circle", futex(&word, FUTEX_LOCK_PI_PRIVATE, NULL));
     fflush(stdout);
     pthread_create(&thread, NULL, closes_circle, NULL);
-    usleep(20000);
+    until_somebody_waits();
     say("a circle", futex(&other, FUTEX_LOCK_PI_PRIVATE, NULL));
-    say("unlock for the circle", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL));
+    unlocks = futex(&word, FUTEX_UNLOCK_PI_PRIVATE, NULL);
     pthread_join(thread, NULL);
+    say("unlock for the circle", unlocks);
 }
 
 static void mutexes(void)
@@ -142,7 +158,8 @@ static void mutexes(void)
 
     make(1, 0, &mutex);
     pthread_create(&threads[0], NULL, dies_with_it, NULL);
-    usleep(5000);
+    while (!has_mutex)
+        usleep(1000);
     say("its owner dies", -pthread_mutex_lock(&mutex));
     say("consistent", -pthread_mutex_consistent(&mutex));
     say("unlock it", -pthread_mutex_unlock(&mutex));
@@ -156,16 +173,22 @@ static void mutexes(void)
     pthread_mutex_unlock(&mutex);
 
     pthread_mutex_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    volatile int *steps = (int *)(shared + 1);
     make(1, 1, shared);
     fflush(stdout);
     if (fork() == 0) {
         pthread_mutex_lock(shared);
-        usleep(50000);
+        *steps = 1;
+        while (*steps == 1)
+            usleep(1000);
+        usleep(20000);
         kill(getpid(), SIGKILL);
     }
-    usleep(20000);
+    while (*steps == 0)
+        usleep(1000);
     clock_gettime(CLOCK_REALTIME, &until);
     say("in time", -pthread_mutex_timedlock(shared, &until));
+    *steps = 2;
     say("a process dies", -pthread_mutex_lock(shared));
     say("consistent", -pthread_mutex_consistent(shared));
     say("unlock it", -pthread_mutex_unlock(shared));
@@ -184,8 +207,13 @@ static long wait_several(unsigned count, unsigned flags, struct timespec *until)
 
 static void *wakes_second(void *unused)
 {
-    usleep(20000);
-    printf("woken: %ld\n", syscall(SYS_futex, &words[1], FUTEX_WAKE_PRIVATE, 5, NULL, NULL, 0));
+    long woken;
+
+    do {
+        usleep(1000);
+        woken = syscall(SYS_futex, &words[1], FUTEX_WAKE_PRIVATE, 5, NULL, NULL, 0);
+    } while (woken == 0);
+    printf("woken: %ld\n", woken);
     return unused;
 }
 
