@@ -98,14 +98,13 @@ static void orphans(void) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t child = fork();
     if (child == 0) {
+        pid_t first = getpid();
         if (fork() == 0) {
             // Its parent ends; it is the subreaper's then.
-            pid_t first = getppid();
             while (getppid() == first) usleep(1000);
             dprintf(pipes[1], "the orphan's parent is the subreaper: %d\n", getppid() == subreaper);
             _exit(7);
         }
-        usleep(20000);
         _exit(3);
     }
     for (int count = 0; count < 2; count++) {

@@ -71,6 +71,7 @@ static void *die_with_it(void *mutex) {
 static void robust(void) {
     pthread_mutexattr_t attributes;
     pthread_mutex_t *mutex = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    volatile int *has_it = (int *)(mutex + 1);
     pthread_t thread;
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
@@ -84,10 +85,11 @@ static void robust(void) {
     pid_t child = fork();
     if (child == 0) {
         pthread_mutex_lock(mutex);
+        *has_it = 1;
         usleep(50000);
         _exit(0);
     }
-    usleep(20000);
+    while (!*has_it) usleep(1000);
     printf("a process did while we waited: %s\n", strerror(pthread_mutex_lock(mutex)));
     waitpid(child, NULL, 0);
     pthread_mutex_unlock(mutex);
@@ -97,8 +99,24 @@ static void robust(void) {
 static uint32_t word, other;
 static int bits_of[3], woken_of[3];
 
+// Until a thread is asleep, by what /proc says of it.
+static void wait_until_asleep(volatile pid_t *tid) {
+    char path[64], text[256] = "";
+    while (*tid == 0) usleep(1000);
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
+    while (strstr(text, ") S ") == NULL) {
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        if (file == NULL || fgets(text, sizeof text, file) == NULL) puts("no state");
+        if (file != NULL) fclose(file);
+    }
+}
+
+static volatile pid_t tids[3];
+
 static void *wait_for_bits(void *number) {
     int index = (int)(intptr_t)number;
+    tids[index] = gettid();
     woken_of[index] = futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, bits_of[index]) == 0;
     return NULL;
 }
@@ -119,7 +137,7 @@ static void raw(void) {
         bits_of[index] = 1 << index;
         pthread_create(&threads[index], NULL, wait_for_bits, (void *)(intptr_t)index);
     }
-    usleep(50000);
+    for (int index = 0; index < 3; index++) wait_until_asleep(&tids[index]);
     say("who waits for 2", futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 2));
     pthread_join(threads[1], NULL);
     printf("woken: %d\n", woken_of[1]);
