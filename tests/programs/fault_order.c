@@ -84,6 +84,7 @@ CASE(pending_frstor, PENDING "frstor (%rdi)")
 CASE(pending_fnsave, PENDING "fnsave (%rdi)")
 CASE(pending_fxsave, PENDING "fxsave (%rdi)")
 CASE(pending_fxrstor, PENDING "fxrstor (%rdi)")
+CASE(pending_fwait, PENDING "fwait")
 CASE(pending_movq, PENDING "movq (%rdi), %mm0")
 CASE(pending_movq_store, PENDING "movq %mm0, (%rdi)")
 CASE(pending_paddb, PENDING "paddb (%rdi), %mm0")
@@ -149,6 +150,7 @@ int main(void)
     UNMAPPED(pending_fld), UNMAPPED(pending_fstp), UNMAPPED(pending_fldcw), UNMAPPED(pending_fnstcw);
     UNMAPPED(pending_fnstsw), UNMAPPED(pending_fnstenv), UNMAPPED(pending_fldenv), UNMAPPED(pending_frstor);
     UNMAPPED(pending_fnsave), UNMAPPED(pending_fxsave), UNMAPPED(pending_fxrstor), UNMAPPED(pending_movq);
+    UNMAPPED(pending_fwait);
     UNMAPPED(pending_movq_store), UNMAPPED(pending_paddb), UNMAPPED(pending_cvtpi2ps), UNMAPPED(pending_cvtpi2pd);
     UNMAPPED(pending_cvtps2pi), UNMAPPED(pending_cvtpd2pi), UNMAPPED(pending_fisttp), UNMAPPED(pending_fbstp);
 #define NOWHERE(name)                                                                                                  \

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -77,6 +78,8 @@ static void scheduling(pid_t pid)
 {
     struct rlimit limit = { 1, 1 };
     struct sched_param parameter = { 0 };
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, pid };
+    struct __user_cap_data_struct sets[2] = { 0 };
     cpu_set_t set;
 
     CPU_ZERO(&set);
@@ -86,6 +89,8 @@ static void scheduling(pid_t pid)
     missing("setpriority of a group", pid, setpriority(PRIO_PGRP, pid, 19));
     errno = 0;
     missing("getpriority", pid, getpriority(PRIO_PROCESS, pid));
+    missing("capget", pid, syscall(SYS_capget, &header, sets));
+    refused("capset", pid, syscall(SYS_capset, &header, sets), EPERM, EPERM);
     missing("sched_setaffinity", pid, sched_setaffinity(pid, sizeof set, &set));
     missing("sched_getaffinity", pid, sched_getaffinity(pid, sizeof set, &set));
     missing("sched_setscheduler", pid, sched_setscheduler(pid, SCHED_BATCH, &parameter));

@@ -71,6 +71,65 @@ static void changed(void) {
     printf("general %lx, vector %lx\n", (unsigned long)general, (unsigned long)vector[0]);
 }
 
+// A handler begins with x87 and SSE as at program start, and what it interrupted has its own again.
+static void on_fresh(int signal, siginfo_t *info, void *opaque) {
+    uint16_t control;
+    uint32_t sse;
+    uint8_t environment[28];
+    uint64_t vector[2];
+    (void)signal, (void)info, (void)opaque;
+    __asm__ volatile("movdqu %%xmm5, %0\n fnstcw %1\n stmxcsr %2\n fnstenv %3"
+                     : "=m"(vector), "=m"(control), "=m"(sse), "=m"(environment));
+    printf("a handler's state: control %x, tags %x, sse %x, vector %lx\n", control,
+           environment[8] | environment[9] << 8, sse, (unsigned long)vector[0]);
+}
+
+static void fresh(void) {
+    uint16_t control = 0x27f;
+    uint32_t sse = 0x5f80;
+    uint64_t vector[2] = {7, 7};
+    long self = getpid(), thread = gettid(), answer = SYS_tgkill;
+    handle(SIGUSR1, on_fresh, 0);
+    __asm__ volatile("fldcw %1\n ldmxcsr %2\n movdqu %3, %%xmm5\n fld1\n fldpi\n syscall\n"
+                     "fstp %%st\n fstp %%st\n fnstcw %1\n stmxcsr %2\n movdqu %%xmm5, %3\n fninit"
+                     : "+a"(answer), "+m"(control), "+m"(sse), "+m"(vector)
+                     : "D"(self), "S"(thread), "d"(SIGUSR1) : "rcx", "r11", "memory", "xmm5");
+    printf("afterwards: control %x, sse %x, vector %lx\n", control, sse, (unsigned long)vector[0]);
+    sse = 0x1f80;
+    __asm__ volatile("ldmxcsr %0" : : "m"(sse));
+}
+
+// What a handler may leave in its frame that the processor refuses.
+static int spoiled;
+
+static void on_spoiled(int signal, siginfo_t *info, void *opaque) {
+    ucontext_t *context = opaque;
+    char *state = (char *)context->uc_mcontext.fpregs;
+    (void)signal, (void)info;
+    if (spoiled == 0) state[27] |= 0x80; // a reserved bit of MXCSR
+    if (spoiled == 1) state[527] |= 0x80; // a compacted header
+    if (spoiled == 2) context->uc_mcontext.fpregs = (void *)(state + 1);
+    if (spoiled == 3) context->uc_mcontext.fpregs = NULL;
+}
+
+static void spoiling(void) {
+    for (spoiled = 0; spoiled < 4; spoiled++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            uint64_t vector[2] = {7, 7};
+            long answer = SYS_tgkill;
+            handle(SIGUSR1, on_spoiled, 0);
+            __asm__ volatile("movdqu %1, %%xmm5\n syscall\n movdqu %%xmm5, %1"
+                             : "+a"(answer), "+m"(vector)
+                             : "D"(getpid()), "S"(gettid()), "d"(SIGUSR1) : "rcx", "r11", "memory", "xmm5");
+            _exit((int)vector[0]);
+        }
+        waitpid(child, &status, 0);
+        printf("spoiled %d: signal %d, status %d\n", spoiled, WTERMSIG(status), WEXITSTATUS(status));
+    }
+}
+
 static sigjmp_buf out;
 static volatile sig_atomic_t depth, deepest;
 
@@ -252,6 +311,8 @@ int main(void) {
     setvbuf(stdout, NULL, _IONBF, 0);
     repaired();
     changed();
+    fresh();
+    spoiling();
     nesting();
     alternate();
     descriptors();

@@ -75,6 +75,12 @@ impl Registers {
         }
     }
 
+    /// Puts x87, SSE and AVX state back to what it is at program start.
+    pub fn reset_extended_state(&mut self) {
+        let initial = Self::at_entry(VirtAddr::new(0), VirtAddr::new(0));
+        (self.x87, self.mxcsr, self.ymm) = (initial.x87, initial.mxcsr, initial.ymm);
+    }
+
     /// One general-purpose register.
     pub fn get(&self, register: Gpr) -> u64 {
         self.gpr[register as usize]

@@ -6,6 +6,7 @@ use common::{compile, pagewalk, stderr};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn refused(arguments: &[&str], status: i32, sentence: &str) {
     let output = pagewalk(&[]).args(arguments).output().unwrap();
@@ -46,6 +47,9 @@ fn what_cannot_be_run_is_126() {
     refused_file(&file(at, "text", b"hello\n"), "it is neither an ELF program nor a script");
     refused_file(&file(at, "empty", b""), "it is neither an ELF program nor a script");
     refused_file(&file(at, "magic", b"\x7fELF"), "the ELF file ends within its headers");
+    let pipe = at.join("pipe");
+    assert!(Command::new("mkfifo").args(["-m", "755"]).arg(&pipe).status().unwrap().success());
+    refused_file(&pipe, "you may not execute it");
     let plain = file(at, "plain", b"#!/bin/sh\n");
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
     refused_file(&plain, "you may not execute it");

@@ -66,6 +66,13 @@ fn many_messages_pass_in_one_call() {
 }
 
 #[test]
+fn capabilities_are_those_of_the_guest() {
+    let story = same_transcript("capabilities");
+    assert!(story.contains("by number: 0"), "{story}");
+    assert!(story.contains("of the child: 0"), "{story}");
+}
+
+#[test]
 fn what_was_asked_of_the_scheduler_is_told_back() {
     same_transcript("scheduling");
 }

@@ -146,7 +146,7 @@ pub fn waits_for_x87(instruction: &Instruction) -> bool {
     let names_mmx = (0..instruction.op_count())
         .any(|index| instruction.op_kind(index) == OpKind::Register && instruction.op_register(index).is_mm());
     let passes = matches!(instruction.mnemonic(), Fnclex | Fninit | Fnsave | Fnstcw | Fnstenv | Fnstsw);
-    names_mmx || is_x87(instruction.code()) && !passes
+    names_mmx || instruction.mnemonic() == Wait || is_x87(instruction.code()) && !passes
 }
 
 /// The alignment of an instruction's memory operand that the hardware sees to before it looks at pages, if it is done

@@ -2,11 +2,12 @@
 
 use crate::FileIdentity;
 use std::ffi::{CString, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What mmap wants to know of a descriptor.
@@ -119,12 +120,12 @@ pub fn path_of(descriptor: RawFd) -> Vec<u8> {
     path.map(|path| path.into_os_string().into_vec()).unwrap_or_default()
 }
 
-/// Opens a file for reading.
+/// Opens a file for reading; does not wait for a writer of a named pipe.
 ///
 /// # Errors
 /// The host's.
 pub fn open(path: &[u8]) -> io::Result<File> {
-    File::open(OsString::from_vec(path.to_vec()))
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(OsString::from_vec(path.to_vec()))
 }
 
 /// Whether the calling thread may execute a file.

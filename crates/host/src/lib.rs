@@ -1,6 +1,7 @@
 //! The unsafe floor: simulated RAM, executable memory, host signals, clocks, the host-call stub.
 
 pub mod call;
+pub mod capabilities;
 mod code_memory;
 pub mod cpu;
 pub mod cpu_time;

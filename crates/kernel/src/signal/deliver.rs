@@ -131,6 +131,7 @@ impl Kernel {
         registers.set(Gpr::Rsp, frame.at.get());
         registers.rip = VirtAddr::new(action.handler);
         registers.rflags &= !CLEARED_FLAGS;
+        registers.reset_extended_state();
         let task = self.task(tid);
         task.blocked = task.blocked.with(action.mask).without(SigSet::UNBLOCKABLE);
         if action.flags & libc::SA_NODEFER as u64 == 0 {
@@ -161,11 +162,15 @@ impl Kernel {
             return Ok(Flow::Restored);
         };
         let restored = frame::restore(&context, registers);
-        if restored.state_at != 0 {
-            match self.state_at(tid, restored.state_at) {
-                Ok(state) => frame::restore_state(&state, registers),
-                Err(_) => self.force(tid, SigInfo::kernel(libc::SIGSEGV)),
+        let state = match restored.state_at {
+            0 => {
+                registers.reset_extended_state();
+                Ok(())
             }
+            at => self.state_at(tid, at).and_then(|state| frame::restore_state(&state, registers)),
+        };
+        if state.is_err() {
+            self.force(tid, SigInfo::kernel(libc::SIGSEGV));
         }
         let task = self.task(tid);
         task.restart = None;
@@ -179,7 +184,12 @@ impl Kernel {
     fn state_at(&mut self, tid: Tid, at: u64) -> Result<Vec<u8>, Errno> {
         let space = self.space_of(tid);
         let legacy = self.mm.read_array::<LEGACY_STATE_BYTES>(space, VirtAddr::new(at))?;
-        self.bytes_in(space, at, frame::whole_state_bytes(&legacy))
+        let bytes = frame::whole_state_bytes(&legacy);
+        let alignment = if bytes > LEGACY_STATE_BYTES { 64 } else { 16 };
+        if !at.is_multiple_of(alignment) {
+            return Err(Errno::EFAULT);
+        }
+        self.bytes_in(space, at, bytes)
     }
 }
 

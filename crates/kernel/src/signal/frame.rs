@@ -10,6 +10,7 @@
 //! ```
 
 use super::set::{Cause, SigInfo, SigSet};
+use crate::Errno;
 use crate::kernel::Processor;
 use crate::task::AltStack;
 use addr::{Gpr, Registers, VirtAddr};
@@ -32,6 +33,8 @@ const SSE_COMPONENT: u64 = 2;
 /// Which every state has.
 const LEGACY_COMPONENTS: u64 = X87_COMPONENT | SSE_COMPONENT;
 const AVX_COMPONENT: u64 = 4;
+/// The bits of MXCSR that are not reserved.
+const MXCSR_BITS: u32 = 0xffff;
 /// SIGCONTEXT_SS, STRICT_RESTORE_SS.
 const CONTEXT_FLAGS: u64 = 6;
 /// FP_XSTATE: the state has a header.
@@ -161,16 +164,24 @@ pub(super) fn whole_state_bytes(legacy: &[u8; LEGACY_STATE_BYTES]) -> usize {
 }
 
 /// Reads a state back. Components that its header leaves out go to what they are after a reset.
-pub(super) fn restore_state(state: &[u8], registers: &mut Registers) {
+///
+/// # Errors
+/// `EFAULT` for what XRSTOR refuses: reserved bits of MXCSR, a compacted header, components that nobody knows
+/// (SDM vol. 1, 13.8.1). Then the registers are as before.
+pub(super) fn restore_state(state: &[u8], registers: &mut Registers) -> Result<(), Errno> {
     let word = |at: usize| u64::from_le_bytes(state[at..at + 8].try_into().expect("eight bytes"));
     let is_extended = state.len() > LEGACY_STATE_BYTES;
     let components = if is_extended { word(LEGACY_STATE_BYTES) } else { LEGACY_COMPONENTS };
-    let reset = Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0));
-    match components & X87_COMPONENT {
-        0 => registers.x87 = reset.x87,
-        _ => registers.x87.copy_from_slice(&state[..160]),
+    let is_compacted = is_extended && word(LEGACY_STATE_BYTES + 8) != 0;
+    let mxcsr = word(24) as u32;
+    if mxcsr & !MXCSR_BITS != 0 || is_compacted || components & !(LEGACY_COMPONENTS | AVX_COMPONENT) != 0 {
+        return Err(Errno::EFAULT);
     }
-    registers.mxcsr = word(24) as u32 & 0xffff;
+    registers.reset_extended_state();
+    if components & X87_COMPONENT != 0 {
+        registers.x87.copy_from_slice(&state[..160]);
+    }
+    registers.mxcsr = mxcsr;
     for (index, ymm) in registers.ymm.iter_mut().enumerate() {
         let part = |component: u64, at: usize| match components & component {
             0 => [0, 0],
@@ -179,6 +190,7 @@ pub(super) fn restore_state(state: &[u8], registers: &mut Registers) {
         let (low, high) = (part(SSE_COMPONENT, 160 + index * 16), part(AVX_COMPONENT, 576 + index * 16));
         *ymm = [low[0], low[1], high[0], high[1]];
     }
+    Ok(())
 }
 
 impl SigInfo {
@@ -219,7 +231,7 @@ fn state_bytes(registers: &Registers, processor: Processor) -> Vec<u8> {
     let mut state = vec![0; bytes];
     state[..160].copy_from_slice(&registers.x87);
     state[24..28].copy_from_slice(&registers.mxcsr.to_le_bytes());
-    state[28..32].copy_from_slice(&0xffffu32.to_le_bytes());
+    state[28..32].copy_from_slice(&MXCSR_BITS.to_le_bytes());
     for (index, ymm) in registers.ymm.iter().enumerate() {
         put(&mut state, 160 + index * 16, ymm[0]);
         put(&mut state, 168 + index * 16, ymm[1]);
@@ -298,10 +310,25 @@ mod tests {
         let state_at = (found.state_at - frame.at.get()) as usize;
         let legacy = frame.bytes[state_at..state_at + 512].try_into().unwrap();
         assert_eq!(whole_state_bytes(legacy), 832);
-        restore_state(&frame.bytes[state_at..state_at + 832], &mut restored);
+        restore_state(&frame.bytes[state_at..state_at + 832], &mut restored).unwrap();
         restored.x87[24..32].copy_from_slice(&registers.x87[24..32]);
         assert_eq!(restored, registers);
         assert_eq!(&frame.bytes[state_at + 832..state_at + 836], MAGIC_2.to_le_bytes());
+    }
+
+    #[test]
+    fn a_state_that_the_processor_refuses_changes_nothing() {
+        let registers = Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0));
+        let good = state_bytes(&registers, V3);
+        for (at, byte) in [(27, 0x80), (512, 0x0f), (520, 1)] {
+            let mut bad = good.clone();
+            bad[at] |= byte;
+            let mut restored = registers.clone();
+            restored.ymm[0] = [5; 4];
+            let before = restored.clone();
+            assert_eq!(restore_state(&bad[..832], &mut restored), Err(Errno::EFAULT));
+            assert_eq!(restored, before);
+        }
     }
 
     #[test]
@@ -317,7 +344,7 @@ mod tests {
         assert_eq!(frame.bytes.len(), state_at + 512);
         let legacy = frame.bytes[state_at..].try_into().unwrap();
         assert_eq!(whole_state_bytes(legacy), 512);
-        restore_state(legacy, &mut restored);
+        restore_state(legacy, &mut restored).unwrap();
         assert_eq!(restored.ymm[3], [1, 2, 0, 0]);
     }
 
