@@ -40,9 +40,36 @@ impl From<explain::Complaint> for Failure {
     }
 }
 
-/// Prints what clap found: help and version are successes, anything else is exit status 125.
+/// Prints what clap found: help and version are successes, anything else is exit status 125 and a sentence.
 pub fn of_options(error: &clap::Error) -> ExitCode {
-    // Printing fails only when stdout or stderr is closed, and then there is nobody to tell.
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS }
+    let rendered = error.render().to_string();
+    match rendered.strip_prefix("error: ") {
+        Some(complaint) => Failure::usage(sentence_of(complaint)).report(),
+        None => {
+            // Printing fails only when stdout or stderr is closed, and then there is nobody to tell.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+/// clap's complaint without the lines on usage and help, in one line.
+fn sentence_of(complaint: &str) -> String {
+    let is_general = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let lines = complaint.lines().map(str::trim).take_while(|line| !is_general(line));
+    let parts: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    parts.join(" ").replace(" tip: ", "; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_becomes_one_line() {
+        let complaint = "unrecognized subcommand 'runn'\n\n  tip: a similar subcommand exists: 'run'\n\nUsage: x\n\nFor more";
+        assert_eq!(sentence_of(complaint), "unrecognized subcommand 'runn'; a similar subcommand exists: 'run'");
+        let values = "invalid value 'yaml' for '--format'\n  [possible values: text, json]\n\nFor more information, try";
+        assert_eq!(sentence_of(values), "invalid value 'yaml' for '--format' [possible values: text, json]");
+    }
 }
