@@ -67,9 +67,11 @@ mod tests {
 
     #[test]
     fn a_complaint_becomes_one_line() {
-        let complaint = "unrecognized subcommand 'runn'\n\n  tip: a similar subcommand exists: 'run'\n\nUsage: x\n\nFor more";
+        let complaint =
+            "unrecognized subcommand 'runn'\n\n  tip: a similar subcommand exists: 'run'\n\nUsage: x\n\nFor more";
         assert_eq!(sentence_of(complaint), "unrecognized subcommand 'runn'; a similar subcommand exists: 'run'");
-        let values = "invalid value 'yaml' for '--format'\n  [possible values: text, json]\n\nFor more information, try";
+        let values =
+            "invalid value 'yaml' for '--format'\n  [possible values: text, json]\n\nFor more information, try";
         assert_eq!(sentence_of(values), "invalid value 'yaml' for '--format' [possible values: text, json]");
     }
 }

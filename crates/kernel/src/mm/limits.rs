@@ -1,5 +1,8 @@
 //! What a space may use.
 
+/// `vm.mmap_min_addr`: hints below are rounded up to it for everybody.
+pub(crate) const LOWEST_HINT: u64 = 65536;
+
 /// Resource limits and privileges as far as memory is concerned; `u64::MAX` is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -13,7 +16,7 @@ pub struct Limits {
     pub locked: u64,
     /// `vm.max_map_count`: areas.
     pub areas: usize,
-    /// `vm.mmap_min_addr`: the lowest address for a map, 0 with `CAP_SYS_RAWIO`.
+    /// The lowest address for a fixed map: [`LOWEST_HINT`], or 0 with `CAP_SYS_RAWIO`.
     pub lowest_address: u64,
 }
 
@@ -25,7 +28,7 @@ impl Default for Limits {
             stack: 8 << 20,
             locked: 8 << 20,
             areas: 65530,
-            lowest_address: 65536,
+            lowest_address: LOWEST_HINT,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! mmap(2).
 
 use super::area::{Area, AreaTraits, Backing};
+use super::limits::LOWEST_HINT;
 use super::object::FileId;
 use super::place::{Alignment, Wish};
 use super::space::Space;
@@ -102,6 +103,9 @@ const KNOWN: u64 = SHARED_VALIDATE
     | 0x3f << 26
     | NO_REPLACE;
 
+/// No file is longer: offsets are signed.
+const LARGEST_FILE: u64 = i64::MAX as u64;
+
 /// The rights that `PROT_*` bits ask for.
 pub(crate) fn perms_of(prot: u64) -> Perms {
     [(libc::PROT_READ, Perms::READ), (libc::PROT_WRITE, Perms::WRITE), (libc::PROT_EXEC, Perms::EXECUTE)]
@@ -145,6 +149,9 @@ impl Space {
         }
         if traits.is_locked() {
             self.may_lock(bytes, if flags & LOCKED != 0 { Errno::EPERM } else { Errno::EAGAIN })?;
+        }
+        if request.file.is_some() && offset.checked_add(bytes).is_none_or(|end| end > LARGEST_FILE) {
+            return Err(Errno::EOVERFLOW);
         }
         let area = new_area(request, range, traits, store)?;
         self.may_map(&area, is_fixed, store)?;
@@ -218,6 +225,7 @@ impl Space {
                 None if request.flags & TYPE_MASK == PRIVATE => Alignment::Whole,
                 None => Alignment::Page,
             };
+            let hint = if hint.get() >= PAGE_BYTES { hint.max(VirtAddr::new(LOWEST_HINT)) } else { hint };
             let wish = if request.flags & LOW != 0 { Wish::Low(hint) } else { Wish::Hint(hint) };
             return self.place(wish, bytes, alignment);
         }

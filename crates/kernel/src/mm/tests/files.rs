@@ -223,6 +223,8 @@ fn a_file_is_refused_as_linux_refuses_it() {
     assert_eq!(world.mm.mmap(world.id, &MmapRequest { prot: R, offset: 100, ..request }), Err(Errno::EINVAL));
     let far = MmapRequest { prot: R, offset: !(K - 1), ..request };
     assert_eq!(world.mm.mmap(world.id, &far), Err(Errno::EOVERFLOW));
+    let beyond = MmapRequest { offset: i64::MAX as u64 & !(K - 1), ..far };
+    assert_eq!(world.mm.mmap(world.id, &beyond), Err(Errno::EOVERFLOW));
     world.end();
 }
 

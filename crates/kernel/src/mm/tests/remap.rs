@@ -19,6 +19,7 @@ fn maps_go_top_down_and_merge() {
     assert_eq!(world.mm.area_count(world.id), 1);
     assert_eq!(world.anonymous(8 << 20), 0x7fff_f760_0000, "large maps are aligned");
     assert_eq!(world.map(0x1_0000_0123, K, RW, PRIVATE), Ok(0x1_0000_0000), "a hint is rounded down");
+    assert_eq!(world.map(0x1000, K, RW, PRIVATE), Ok(0x1_0000), "a hint is rounded up to the lowest");
     assert_ne!(world.map(0x1_0000_0000, K, RW, PRIVATE), Ok(0x1_0000_0000), "and ignored where it is taken");
     assert_eq!(world.map(0, K, RW, PRIVATE | libc::MAP_32BIT as u64), Ok(0x4000_0000));
     world.end();
