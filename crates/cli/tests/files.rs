@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{compile, natively, pagewalk, stderr, stdout, under_pagewalk};
+use common::{compile, natively, pagewalk, same_transcript, stderr, stdout, under_pagewalk};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -59,4 +59,10 @@ fn a_file_shows_what_another_has_given_it() {
     let (native, guest) = (natively(&program, &[directory]), under_pagewalk(&["--quiet"], &program, &[directory]));
     assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status));
     assert!(stdout(&native).ends_with("to no file, of nowhere: -1 Bad file descriptor\n"), "{}", stdout(&native));
+}
+
+#[test]
+fn a_seal_against_writing_counts_what_is_mapped() {
+    let story = same_transcript("seals");
+    assert!(story.contains("to seal what is mapped: EBUSY") && story.contains("the file has: pcn"), "{story}");
 }

@@ -101,6 +101,30 @@ pub fn regular_size_at(path: &[u8]) -> Option<u64> {
     found.is_file().then_some(found.len())
 }
 
+/// The seals of what a descriptor refers to, if that is something with seals.
+pub fn seals(descriptor: RawFd) -> Option<i32> {
+    // SAFETY: asks about a number.
+    let seals = unsafe { libc::fcntl(descriptor, libc::F_GET_SEALS) };
+    (seals >= 0).then_some(seals)
+}
+
+/// Whether what a descriptor refers to is sealed against writing.
+pub fn is_sealed(descriptor: RawFd) -> bool {
+    seals(descriptor).is_some_and(|seals| seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0)
+}
+
+/// Adds seals to what a descriptor refers to.
+///
+/// # Errors
+/// The host's: `EBUSY` if it maps the file for writing and is to seal it against that.
+pub fn add_seals(descriptor: RawFd, seals: u64) -> io::Result<()> {
+    // SAFETY: changes a file; no memory is involved.
+    match unsafe { libc::fcntl(descriptor, libc::F_ADD_SEALS, seals) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether a descriptor is a terminal.
 pub fn is_terminal(descriptor: RawFd) -> bool {
     // SAFETY: asks about a number.

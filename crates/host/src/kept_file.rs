@@ -83,6 +83,19 @@ impl KeptFile {
         }
     }
 
+    /// Has the host map the file for writing, which is open for that, or not map it: while it does, it refuses to seal the
+    /// file against writing, and writes go through the mapping, whatever other seals the file gets.
+    ///
+    /// # Errors
+    /// The host's; only a file in the vault can be mapped.
+    pub fn map_for_writing(&self, wanted: bool) -> io::Result<()> {
+        match &self.place {
+            Place::Here(_) if wanted => Err(io::ErrorKind::Unsupported.into()),
+            Place::Here(_) => Ok(()),
+            Place::Vault(file) => file.map_for_writing(wanted),
+        }
+    }
+
     /// Which file it is and which content it has now.
     ///
     /// # Errors

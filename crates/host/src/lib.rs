@@ -20,6 +20,7 @@ mod terminal;
 pub mod traced;
 pub mod tty;
 mod vault;
+mod window;
 mod words;
 
 pub use code_memory::CodeMemory;

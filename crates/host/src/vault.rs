@@ -5,6 +5,7 @@
 //! whoever started it. It fetches a duplicate of a descriptor out of the table of the thread that asks (pidfd_getfd),
 //! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
 
+use crate::window::Window;
 use crate::{KeptFile, Ready};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -35,6 +36,7 @@ enum Request {
     Read { file: usize, bytes: usize, offset: u64, buffer: Vec<u8>, answer: Sender<io::Result<(Vec<u8>, usize)>> },
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
+    MapForWriting { file: usize, wanted: bool, answer: Sender<io::Result<()>> },
     SetReady { file: usize, ready: Ready, answer: Sender<io::Result<()>> },
     IsRead { file: usize, answer: Sender<io::Result<bool>> },
     Drop { file: usize },
@@ -109,6 +111,10 @@ impl VaultFile {
         self.line.ask(|answer| Request::Write { file: self.file, bytes: from.to_vec(), offset, answer })
     }
 
+    pub(crate) fn map_for_writing(&self, wanted: bool) -> io::Result<()> {
+        self.line.ask(|answer| Request::MapForWriting { file: self.file, wanted, answer })
+    }
+
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.line.ask(|answer| Request::Metadata { file: self.file, answer })
     }
@@ -139,7 +145,7 @@ fn serve(requests: &Receiver<Request>) {
                 let kept = fetch(tid, descriptor).map(|file| {
                     let free = files.iter().position(Option::is_none).unwrap_or(files.len());
                     files.resize_with(files.len().max(free + 1), || None);
-                    files[free] = Some(Kept { reader: file, writer: None });
+                    files[free] = Some(Kept { reader: file, writer: None, window: None });
                     free
                 });
                 let _ = answer.send(kept);
@@ -154,6 +160,9 @@ fn serve(requests: &Receiver<Request>) {
             }
             Request::Metadata { file, answer } => {
                 let _ = answer.send(kept(&mut files, file).reader.metadata());
+            }
+            Request::MapForWriting { file, wanted, answer } => {
+                let _ = answer.send(kept(&mut files, file).map_for_writing(wanted));
             }
             Request::SetReady { file, ready, answer } => {
                 let _ = answer.send(kept(&mut files, file).set_ready(ready));
@@ -171,10 +180,11 @@ fn kept(files: &mut [Option<Kept>], file: usize) -> &mut Kept {
 }
 
 /// A duplicate of a guest's descriptor, and one that can be written to when a page of a file that was opened for
-/// reading first and mapped for writing later goes back.
+/// reading first and mapped for writing later goes back. The window is for a file that is being sealed.
 struct Kept {
     reader: File,
     writer: Option<File>,
+    window: Option<Window>,
 }
 
 impl Kept {
@@ -182,7 +192,17 @@ impl Kept {
         crate::kept_file::read_fully(&self.reader, to, offset)
     }
 
+    fn map_for_writing(&mut self, wanted: bool) -> io::Result<()> {
+        if wanted != self.window.is_some() {
+            self.window = if wanted { Some(Window::new(&self.reader)?) } else { None };
+        }
+        Ok(())
+    }
+
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Some(window) = &mut self.window {
+            return window.write_at(bytes, offset);
+        }
         match self.reader.write_all_at(bytes, offset) {
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
             other => return other,

@@ -46,6 +46,7 @@ impl Kernel {
                 let nobody = [0; 8];
                 return self.mm.write_all(space, VirtAddr::new(args.at(2)), &nobody).map(|()| Flow::Answer(0));
             }
+            libc::F_ADD_SEALS => return self.add_seals(args.int(0), args.at(2)),
             // To be told of nothing.
             libc::F_NOTIFY if args.at(2) & !DN_MULTISHOT == 0 => {}
             libc::F_SETFL => call.args[2] = Arg::Value(args.at(2) & !(libc::O_ASYNC as u64)),
@@ -56,12 +57,26 @@ impl Kernel {
             | libc::F_GETFL
             | libc::F_SETPIPE_SZ
             | libc::F_GETPIPE_SZ
-            | libc::F_ADD_SEALS
             | libc::F_GET_SEALS
             | libc::F_GETLEASE => {}
             _ => return Err(Errno::EINVAL),
         }
         Ok(Flow::Host(call, Then::Answer(copies)))
+    }
+
+    /// F_ADD_SEALS: the host decides, who is shown whether a program can store to the file through a map.
+    fn add_seals(&mut self, descriptor: i32, seals: u64) -> Result<Flow, Errno> {
+        let known = host::files::seals(descriptor).and_then(|_| host::files::regular_file(descriptor));
+        let known = known.and_then(|(dev, ino)| self.mm.known_file(dev, ino));
+        if let Some(file) = known {
+            self.mm.before_sealing(file)?;
+        }
+        let added = host::files::add_seals(descriptor, seals);
+        added.map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::EIO)))?;
+        if let (Some(file), true) = (known, host::files::is_sealed(descriptor)) {
+            self.mm.note_sealed(file);
+        }
+        Ok(Flow::Answer(0))
     }
 
     /// Before a call reads or writes a file that is in the page cache: what programs stored through shared maps goes

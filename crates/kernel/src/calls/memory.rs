@@ -92,6 +92,8 @@ impl Kernel {
         let name = String::from_utf8_lossy(&host::files::path_of(descriptor)).into_owned();
         let borrowed = host::files::borrow(&descriptor).map_err(|_| Errno::EBADF)?;
         let id = self.cached_file(borrowed, &described.identity, &name, mode)?;
+        let is_sealed = mode == OpenMode::ReadWrite && host::files::is_sealed(descriptor);
+        let mode = if is_sealed { OpenMode::Sealed } else { mode };
         Ok(Some(MappedFile { id, mode, mount }))
     }
 

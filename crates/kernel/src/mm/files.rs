@@ -7,7 +7,8 @@
 use super::area::Backing;
 use super::object::{FileId, KnownFile, Source};
 use super::{Mm, OpenMode, SpaceId};
-use addr::{PAGE_BYTES, Page, PageRange};
+use crate::Errno;
+use addr::{PAGE_BYTES, Page, PageRange, Perms};
 use host::{FileIdentity, KeptFile};
 use mmu::{Entry, Leaf, Origin};
 use std::io;
@@ -66,6 +67,34 @@ impl Mm {
         for space in spaces {
             self.sync_in(space, id, None);
         }
+    }
+
+    /// Before a file gets seals: the host maps it for writing exactly if a program has a map that it may store through. So it
+    /// refuses to seal the file against all writing when Linux would, and what is stored through that map later still
+    /// reaches a file that is sealed against future writing.
+    ///
+    /// # Errors
+    /// `ENOMEM` if the host cannot map it.
+    pub fn before_sealing(&mut self, id: FileId) -> Result<(), Errno> {
+        let may_store = self.has_writable_map(id);
+        let Source::File(known) = &self.store.objects.get(id).source else { return Ok(()) };
+        known.kept.map_for_writing(may_store).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// A file has been sealed against writing.
+    pub fn note_sealed(&mut self, id: FileId) {
+        self.store.objects.get_mut(id).is_sealed = true;
+    }
+
+    /// Whether a space has a shared map of a file that it stores through or could be allowed to.
+    fn has_writable_map(&self, id: FileId) -> bool {
+        let spaces = self.store.objects.get(id).spaces.iter();
+        let mut areas =
+            spaces.filter_map(|space| self.spaces[space.0 as usize].as_ref()).flat_map(|space| space.areas.iter());
+        areas.any(|area| {
+            let shows = area.backing.object().is_some_and(|object| object.id() == id);
+            shows && area.backing.is_shared() && area.may.contains(Perms::WRITE)
+        })
     }
 
     /// The host's file was written to or resized: cached pages show its content now, and what lies beyond its end is

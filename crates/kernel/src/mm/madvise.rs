@@ -119,6 +119,9 @@ impl Mm {
             if !area.may.contains(Perms::WRITE) {
                 return Err(Errno::EACCES);
             }
+            if self.store.objects.get(object.id()).is_sealed {
+                return Err(Errno::EPERM);
+            }
             let first = area.index_of(part.start);
             self.punch(object.id(), first..first + part.count());
         }

@@ -46,6 +46,8 @@ pub enum OpenMode {
     WriteOnly,
     /// `O_RDWR`.
     ReadWrite,
+    /// `O_RDWR`, and the file is sealed against writing.
+    Sealed,
 }
 
 impl OpenMode {
@@ -54,7 +56,7 @@ impl OpenMode {
         match self {
             Self::WriteOnly => 0,
             Self::ReadOnly => 1,
-            Self::ReadWrite => 2,
+            Self::ReadWrite | Self::Sealed => 2,
         }
     }
 }
@@ -296,14 +298,18 @@ fn file_is_shared(flags: u64) -> Result<bool, Errno> {
 
 /// What a map of a file may ever allow, or why it is refused.
 fn file_rights(file: MappedFile, perms: Perms, is_shared: bool) -> Result<Perms, Errno> {
-    if is_shared && perms.contains(Perms::WRITE) && file.mode != OpenMode::ReadWrite {
-        return Err(Errno::EACCES);
+    if is_shared && perms.contains(Perms::WRITE) {
+        match file.mode {
+            OpenMode::ReadWrite => {}
+            OpenMode::Sealed => return Err(Errno::EPERM),
+            OpenMode::ReadOnly | OpenMode::WriteOnly => return Err(Errno::EACCES),
+        }
     }
     if file.mode == OpenMode::WriteOnly {
         return Err(Errno::EACCES);
     }
     let mut may = Perms::ALL;
-    if is_shared && file.mode == OpenMode::ReadOnly {
+    if is_shared && matches!(file.mode, OpenMode::ReadOnly | OpenMode::Sealed) {
         may = may.without(Perms::WRITE);
     }
     if file.mount == Mount::NoExec {

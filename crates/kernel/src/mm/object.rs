@@ -42,6 +42,8 @@ pub(crate) struct Object {
     share: ObjectRef,
     pub source: Source,
     pub size_bytes: u64,
+    /// No byte of the file changes but by stores through maps that are older than its seals.
+    pub is_sealed: bool,
     /// What maps shows.
     pub name: Arc<str>,
     pages: BTreeMap<u64, Cached>,
@@ -257,7 +259,7 @@ impl Objects {
         self.next += 1;
         let share = ObjectRef(Arc::new(id));
         let (pages, spaces) = (BTreeMap::new(), Vec::new());
-        self.by_id.insert(id, Object { share, source, size_bytes, name: name.into(), pages, spaces });
+        self.by_id.insert(id, Object { share, source, size_bytes, is_sealed: false, name: name.into(), pages, spaces });
         id
     }
 }

@@ -279,7 +279,7 @@ impl Files {
         let number = match mode {
             OpenMode::ReadOnly => libc::O_RDONLY,
             OpenMode::WriteOnly => libc::O_WRONLY,
-            OpenMode::ReadWrite => libc::O_RDWR,
+            OpenMode::ReadWrite | OpenMode::Sealed => libc::O_RDWR,
         };
         let descriptor = host.syscall(libc::SYS_open, [CODE + 0x100, number as u64, 0, 0, 0, 0]).expect("it exists");
         let kept = KeptFile::of(our_file.reopen().expect("it exists"));
