@@ -66,3 +66,15 @@ fn a_seal_against_writing_counts_what_is_mapped() {
     let story = same_transcript("seals");
     assert!(story.contains("to seal what is mapped: EBUSY") && story.contains("the file has: pcn"), "{story}");
 }
+
+/// Nobody writes to a program while it is executed, nor executes it while it is written.
+#[test]
+fn programs_that_run_are_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile("busy_text", folder.path());
+    let (native, guest) = (tempfile::tempdir_in(folder.path()).unwrap(), tempfile::tempdir_in(folder.path()).unwrap());
+    let native = natively(&program, &[native.path().to_str().unwrap()]);
+    let guest = under_pagewalk(&["--quiet"], &program, &[guest.path().to_str().unwrap()]);
+    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status), "{}", stderr(&guest));
+    assert!(stdout(&native).contains("it is whole: 1"), "{}", stdout(&native));
+}

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::ptr;
 
 /// What mmap wants to know of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,13 +86,14 @@ pub fn regular_file(descriptor: RawFd) -> Option<(u64, u64)> {
     (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some((stat.st_dev, stat.st_ino))
 }
 
-/// Device and number of the file at a path of the calling thread, if there is one.
-pub fn file_at(directory: RawFd, path: &[u8]) -> Option<(u64, u64)> {
+/// Device and number of the file at a path of the calling thread, if there is one; `flags` are those of fstatat(2).
+pub fn file_at(directory: RawFd, path: &[u8], flags: i32) -> Option<(u64, u64)> {
     let path = CString::new(path).ok()?;
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the path is a string; the host fills the buffer or fails; it is read only after success.
-    let stat =
-        unsafe { (libc::fstatat(directory, path.as_ptr(), stat.as_mut_ptr(), 0) == 0).then(|| stat.assume_init())? };
+    let stat = unsafe {
+        (libc::fstatat(directory, path.as_ptr(), stat.as_mut_ptr(), flags) == 0).then(|| stat.assume_init())?
+    };
     Some((stat.st_dev, stat.st_ino))
 }
 
@@ -161,6 +163,25 @@ pub fn check_executable(path: &[u8]) -> io::Result<()> {
     // SAFETY: the path is a string that lives until the call has returned.
     let answer = unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the calling thread may do `access` (`R_OK`, `W_OK`, `X_OK`) to the file at a path; `flags` are those of
+/// faccessat(2).
+pub fn is_accessible(directory: RawFd, path: &[u8], access: i32, flags: i32) -> bool {
+    let Ok(path) = CString::new(path) else { return false };
+    // SAFETY: the path is a string that lives until the call has returned.
+    unsafe { libc::faccessat(directory, path.as_ptr(), access, flags | libc::AT_EACCESS) == 0 }
+}
+
+/// Whether somebody has a file open for writing which the calling thread may execute, as far as the host tells: Linux 6.8
+/// opens a program, and refuses one that is being written, before it looks at the arguments. There are none, so that nothing
+/// is ever executed.
+pub fn is_being_written(file: &File) -> bool {
+    let (descriptor, nowhere, none) = (file.as_raw_fd(), usize::MAX, ptr::null::<libc::c_void>());
+    // SAFETY: the path is a string; the array of arguments lies where no process can read.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_execveat, descriptor, c"".as_ptr(), nowhere, none, libc::AT_EMPTY_PATH) };
+    answer < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ETXTBSY)
 }
 
 /// The open descriptors of another thread of this process.
@@ -309,6 +330,20 @@ pub fn is_open(descriptor: RawFd) -> bool {
 mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_that_is_being_written_is_seen() {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let reader = File::open(&path).unwrap();
+        assert!(!is_being_written(&reader));
+        let _writer = File::options().write(true).open(&path).unwrap();
+        let is_told = is_being_written(&reader);
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+        assert_eq!(is_told, (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 8), "Linux {release}");
+    }
 
     #[test]
     fn only_close_on_exec_descriptors_are_closed() {

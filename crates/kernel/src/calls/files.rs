@@ -132,7 +132,7 @@ impl Kernel {
     fn file_at(&mut self, args: &Args, directory: i32, index: usize) -> Result<Option<(u64, u64)>, Errno> {
         let space = self.space_of(args.tid);
         let path = self.mm.read_cstr(space, VirtAddr::new(args.at(index)), PATH_BYTES)?;
-        Ok(host::files::file_at(directory, &path))
+        Ok(host::files::file_at(directory, &path, 0))
     }
 
     fn sync_source(&mut self, file: Option<(u64, u64)>) {

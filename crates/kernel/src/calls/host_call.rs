@@ -34,7 +34,9 @@ impl Kernel {
             None if self.may_take_terminal(args)? => Then::OpenedByLeader,
             _ => then(copies, file),
         };
-        Ok(Flow::Host(super::opened::without_magic_links(call), then))
+        let call = super::opened::without_magic_links(call);
+        self.refuse_running_program(&call)?;
+        Ok(Flow::Host(call, then))
     }
 
     fn argument(

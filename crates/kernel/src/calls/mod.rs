@@ -3,6 +3,7 @@
 //! A call ends as a [`Flow`]. What only takes the host with copies of buffers is built from the table of calls
 //! (`host_call`); everything else is one method of the kernel, in a file for its family.
 
+mod busy;
 mod capabilities;
 mod clone3;
 mod descriptors;

@@ -86,7 +86,7 @@ pub(super) fn check(call: &Call, result: i64) -> Option<Closed> {
 }
 
 /// The flags of a call that opens a file.
-fn flags_of(call: &Call) -> i32 {
+pub(super) fn flags_of(call: &Call) -> i32 {
     match (call.nr as i64, call.args) {
         (libc::SYS_open, [_, Arg::Value(flags), ..]) | (libc::SYS_openat, [_, _, Arg::Value(flags), ..]) => {
             flags as i32
@@ -94,6 +94,7 @@ fn flags_of(call: &Call) -> i32 {
         (libc::SYS_openat2, [_, _, Arg::Buffer(how), ..]) => {
             call.buffers[how].first_chunk().map_or(libc::O_RDONLY, |flags| i32::from_le_bytes(*flags))
         }
+        (libc::SYS_creat, _) => libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
         _ => libc::O_RDONLY,
     }
 }

@@ -13,6 +13,8 @@ pub enum LoadError {
     NoPermission,
     /// It is a directory.
     Directory,
+    /// Somebody has it open for writing.
+    BeingWritten,
     /// It is neither an ELF file nor a script.
     NotElf,
     /// An ELF file that ends within its headers.
@@ -53,6 +55,7 @@ impl LoadError {
         match self {
             Self::NotFound | Self::MissingInterpreter(_) => Errno::ENOENT,
             Self::NoPermission | Self::Directory => Errno::EACCES,
+            Self::BeingWritten => Errno::ETXTBSY,
             Self::ScriptDepth => Errno::ELOOP,
             Self::TooManyArguments => Errno::E2BIG,
             Self::NoMemory => Errno::ENOMEM,
@@ -105,6 +108,7 @@ impl fmt::Display for LoadError {
             Self::NotFound => write!(f, "there is no such file"),
             Self::NoPermission => write!(f, "you may not execute it"),
             Self::Directory => write!(f, "it is a directory"),
+            Self::BeingWritten => write!(f, "somebody has it open for writing"),
             Self::NotElf => write!(f, "it is neither an ELF program nor a script that begins with #!"),
             Self::Truncated => write!(f, "the ELF file ends within its headers"),
             Self::OtherArchitecture(machine) => {

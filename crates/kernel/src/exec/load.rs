@@ -5,6 +5,7 @@ use super::{LoadError, Program, script};
 use crate::kernel::Kernel;
 use crate::mm::{FileId, MappedFile, MmapRequest, Mount, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Perms, VirtAddr};
+use host::FileIdentity;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
@@ -16,6 +17,7 @@ const MAX_SCRIPTS: usize = 5;
 pub(super) struct Opened {
     /// As the host resolves it.
     pub path: Vec<u8>,
+    pub dev_ino: (u64, u64),
     pub elf: Elf,
     file: FileId,
     interpreter: Option<Vec<u8>>,
@@ -163,8 +165,21 @@ impl Kernel {
         if !host::files::allows_execution(file.as_raw_fd()) {
             return Err(LoadError::NoPermission);
         }
+        if self.is_being_written(&file, &described.identity)? {
+            return Err(LoadError::BeingWritten);
+        }
         let resolved = host::files::path_of(file.as_raw_fd());
         Ok((file, resolved))
+    }
+
+    /// Whether somebody else than the page cache has a file open for writing.
+    fn is_being_written(&mut self, file: &File, identity: &FileIdentity) -> Result<bool, LoadError> {
+        if !host::files::is_being_written(file) {
+            return Ok(false);
+        }
+        let Some(id) = self.mm.known_file(identity.dev, identity.ino) else { return Ok(true) };
+        let reader = self.vault.keep(file.as_fd())?;
+        Ok(!self.mm.only_read(id, reader) || host::files::is_being_written(file))
     }
 
     fn open_elf(&mut self, file: &File, path: Vec<u8>) -> Result<Opened, LoadError> {
@@ -182,7 +197,7 @@ impl Kernel {
             }
         };
         let file = self.cached_file(file.as_fd(), &identity, &String::from_utf8_lossy(&path), OpenMode::ReadOnly)?;
-        Ok(Opened { path, elf, file, interpreter })
+        Ok(Opened { path, dev_ino: (identity.dev, identity.ino), elf, file, interpreter })
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Program {
 pub struct Image {
     /// The path of the file, as the host resolves it.
     pub path: Vec<u8>,
+    /// The file's device, and its number there.
+    pub file: Option<(u64, u64)>,
     /// comm: the last part of the path it was asked for by, at most 15 bytes.
     pub name: Vec<u8>,
     /// First byte and end of the argument strings.
@@ -114,6 +116,7 @@ impl Kernel {
         let entry = start_of_rest.map_or(program.entry, |loaded| loaded.entry);
         let described = Image {
             path: file.path.clone(),
+            file: Some(file.dev_ino),
             name: comm_of(asked),
             arguments: image.arguments,
             environment: image.environment,

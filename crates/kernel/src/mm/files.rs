@@ -81,6 +81,18 @@ impl Mm {
         known.kept.map_for_writing(may_store).map_err(|_| Errno::ENOMEM)
     }
 
+    /// Keeps a file that no program stores to through a map by a descriptor that is open for reading only; whether that is
+    /// so. The one that the cache had, which may be open for writing, is closed then.
+    pub fn only_read(&mut self, id: FileId, reader: KeptFile) -> bool {
+        if self.has_writable_map(id) {
+            return false;
+        }
+        let Source::File(known) = &mut self.store.objects.get_mut(id).source else { return false };
+        (known.kept, known.mode) = (reader, OpenMode::ReadOnly);
+        // The vault does one thing after the other: when it has answered, the descriptor is closed.
+        known.kept.identity().is_ok()
+    }
+
     /// A file has been sealed against writing.
     pub fn note_sealed(&mut self, id: FileId) {
         self.store.objects.get_mut(id).is_sealed = true;
