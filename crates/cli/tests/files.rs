@@ -62,6 +62,16 @@ fn a_file_shows_what_another_has_given_it() {
 }
 
 #[test]
+fn a_map_shows_that_its_file_was_truncated_by_opening_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile("opened_anew", folder.path());
+    let directory = folder.path().to_str().unwrap();
+    let (native, guest) = (natively(&program, &[directory]), under_pagewalk(&["--quiet"], &program, &[directory]));
+    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status), "{}", stderr(&guest));
+    assert!(stdout(&native).ends_with("openat2: 88 88, then 97 0\n"), "{}", stdout(&native));
+}
+
+#[test]
 fn a_seal_against_writing_counts_what_is_mapped() {
     let story = same_transcript("seals");
     assert!(story.contains("to seal what is mapped: EBUSY") && story.contains("the file has: pcn"), "{story}");

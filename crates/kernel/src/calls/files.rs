@@ -121,10 +121,13 @@ impl Kernel {
             libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range => {
                 return Ok(descriptor(0).map(|file| (file, Effect::Reads)));
             }
-            libc::SYS_truncate | libc::SYS_creat => self.file_at(args, libc::AT_FDCWD, 0)?,
-            libc::SYS_open if args.int(1) & libc::O_TRUNC != 0 => self.file_at(args, libc::AT_FDCWD, 0)?,
-            libc::SYS_openat if args.int(2) & libc::O_TRUNC != 0 => self.file_at(args, args.int(0), 1)?,
-            _ => None,
+            libc::SYS_truncate => self.file_at(args, libc::AT_FDCWD, 0)?,
+            nr => match self.open_flags(args).ok().flatten() {
+                Some(flags) if flags & libc::O_TRUNC == 0 => None,
+                Some(_) if matches!(nr, libc::SYS_open | libc::SYS_creat) => self.file_at(args, libc::AT_FDCWD, 0)?,
+                Some(_) => self.file_at(args, args.int(0), 1)?,
+                None => None,
+            },
         };
         Ok(found.map(|file| (file, Effect::Changes)))
     }
