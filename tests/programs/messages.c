@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -98,6 +99,26 @@ static void interfaces(void) {
     unsigned number = if_nametoindex("lo");
     printf("lo is interface %u, which is called %s\n", number, if_indextoname(number, name));
     say("no such interface", if_nametoindex("no-such") == 0 ? -1 : 0);
+    int socket_of_any = socket(AF_INET, SOCK_DGRAM, 0), pipes[2];
+    struct ifreq list[64];
+    struct ifconf asked = {.ifc_len = 0, .ifc_buf = NULL};
+    say("how long their list is", ioctl(socket_of_any, SIOCGIFCONF, &asked));
+    printf("%d bytes\n", asked.ifc_len);
+    asked = (struct ifconf){.ifc_len = sizeof list, .ifc_req = list};
+    say("the list", ioctl(socket_of_any, SIOCGIFCONF, &asked));
+    printf("%d bytes, %s\n", asked.ifc_len, asked.ifc_req == list ? "where they were wanted" : "elsewhere");
+    for (int index = 0; index < asked.ifc_len / (int)sizeof *list; index++) printf("%s\n", list[index].ifr_name);
+    asked = (struct ifconf){.ifc_len = sizeof *list + 1, .ifc_req = list};
+    say("as much as there is room for", ioctl(socket_of_any, SIOCGIFCONF, &asked));
+    printf("%d bytes\n", asked.ifc_len);
+    asked.ifc_len = -1;
+    say("no room", ioctl(socket_of_any, SIOCGIFCONF, &asked));
+    printf("%d bytes\n", asked.ifc_len);
+    asked = (struct ifconf){.ifc_len = sizeof list, .ifc_buf = (char *)1};
+    say("nowhere", ioctl(socket_of_any, SIOCGIFCONF, &asked));
+    say("no list", ioctl(socket_of_any, SIOCGIFCONF, NULL));
+    say("of a pipe", pipe(pipes) < 0 ? 0 : ioctl(pipes[0], SIOCGIFCONF, &asked));
+    say("of nothing", ioctl(-1, SIOCGIFCONF, &asked));
 }
 
 int main(void) {

@@ -117,6 +117,8 @@ pub(crate) struct CopyOut {
 pub(crate) enum CopyLength {
     /// All.
     Whole,
+    /// So many bytes, at most all.
+    First(usize),
     /// As many bytes as the call answered.
     Result,
     /// As many elements of this size as the call answered.

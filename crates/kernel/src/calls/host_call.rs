@@ -251,6 +251,7 @@ impl Kernel {
             let buffer = &call.buffers[copy.buffer];
             let length = match copy.length {
                 CopyLength::Whole => buffer.len(),
+                CopyLength::First(bytes) => bytes,
                 CopyLength::Result => result as usize,
                 CopyLength::Elements(bytes) => result as usize * bytes,
                 CopyLength::Word(word) => {

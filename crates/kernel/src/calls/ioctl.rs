@@ -4,8 +4,8 @@ use super::host_call::then;
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::outcome::{CopyLength, CopyOut};
-use host::call::Call;
+use crate::outcome::{CopyLength, CopyOut, Then};
+use host::call::{Call, Pointer};
 
 /// What the argument of a request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +56,13 @@ const KNOWN: &[(u32, Shape)] = &[
     (0x8004_5200, Shape::Out(4)), // RNDGETENTCNT
 ];
 
+/// The addresses of all network interfaces.
+const SIOCGIFCONF: u32 = 0x8912;
+/// `struct ifconf`: how many bytes there is room for, and where.
+const LIST_BYTES: usize = 16;
+const LIST_AT: usize = 8;
+/// The longest list of interfaces.
+const MAX_LIST_BYTES: i32 = 1 << 20;
 /// The number of a network interface.
 const SIOCGIFINDEX: u32 = 0x8933;
 /// Gives a file the content of another, whose descriptor is the argument.
@@ -74,10 +81,13 @@ impl Kernel {
         if request == FIOASYNC && host::files::is_open(args.int(0)) {
             return Ok(Flow::Answer(0));
         }
+        if request == SIOCGIFCONF {
+            return self.interfaces(args);
+        }
         let shape = match KNOWN.iter().find(|(known, _)| *known == request) {
             Some((_, shape)) => *shape,
-            // Network interfaces: struct ifreq, except for the list of all.
-            None if (0x8910..=0x8927).contains(&request) && request != 0x8912 => Shape::InOut(40),
+            // Network interfaces: struct ifreq.
+            None if (0x8910..=0x8927).contains(&request) => Shape::InOut(40),
             None if request == SIOCGIFINDEX => Shape::InOut(40),
             None => return Err(no_such_request(args.int(0))),
         };
@@ -96,6 +106,28 @@ impl Kernel {
         let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
         let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
         Ok(Flow::Host(call, then(copies, file)))
+    }
+
+    /// The list of network interfaces, or how long it is if the guest says no place for it.
+    fn interfaces(&mut self, args: &Args) -> Result<Flow, Errno> {
+        if !host::files::is_open(args.int(0)) {
+            return Err(Errno::EBADF);
+        }
+        let space = self.space_of(args.tid);
+        let list = self.bytes_in(space, args.at(2), LIST_BYTES)?;
+        let room = i32::from_le_bytes(*list.first_chunk().expect("the structure begins with an int"));
+        let room = room.clamp(0, MAX_LIST_BYTES);
+        let to = super::word_of(&list, LIST_AT);
+        let mut call = Call::plain(args.nr, args.words);
+        call.args[2] = call.buffer([u64::from(room as u32).to_le_bytes(), [0; 8]].concat());
+        // Its length alone: where the list is for the host is nothing to the guest.
+        let mut copies = vec![CopyOut { buffer: 0, to: args.at(2), length: CopyLength::First(4) }];
+        if to != 0 {
+            call.buffer(vec![0; room as usize]);
+            call.pointers.push(Pointer { of: 0, offset: LIST_AT, to: 1 });
+            copies.push(CopyOut { buffer: 1, to, length: CopyLength::Word(0) });
+        }
+        Ok(Flow::Host(call, Then::Answer(copies)))
     }
 }
 
