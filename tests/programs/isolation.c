@@ -5,7 +5,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/syscall.h>
@@ -212,6 +215,90 @@ static void devices(const char *scratch)
     refused("reboot", 0, syscall(SYS_reboot, 0, 0, 0, 0), EPERM, EPERM);
 }
 
+/* A text of the host's does not have the number as one of its words. */
+static void unnamed(const char *path, pid_t pid)
+{
+    char word[32];
+    FILE *text = fopen(path, "r");
+
+    attempts++;
+    while (text && fscanf(text, "%31s", word) == 1) {
+        if (atoi(word) != pid)
+            continue;
+        offences++;
+        printf("%s names %d\n", path, pid);
+    }
+    if (text)
+        fclose(text);
+}
+
+/* Files that list processes, and what sockets tell of them. */
+static void numbers(pid_t pid, const char *scratch)
+{
+    static const char *const names[] = { "cgroup.procs", "cgroup.threads", "tasks" };
+    char path[512], link_path[256];
+    struct sockaddr_nl name = { .nl_family = AF_NETLINK };
+    socklen_t bytes = sizeof name;
+    struct ucred peer = { -1, 0, 0 };
+    int pair[2], number, netlink[2];
+    glob_t found;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup/%s", names[i]);
+        unnamed(path, pid);
+        snprintf(path, sizeof path, "/sys/fs/cgroup/*/%s", names[i]);
+        if (glob(path, 0, NULL, &found) == 0) {
+            for (size_t k = 0; k < found.gl_pathc; k++) {
+                unnamed(found.gl_pathv[k], pid);
+                snprintf(link_path, sizeof link_path, "%s/group", scratch);
+                if (symlink(found.gl_pathv[k], link_path) == 0)
+                    unnamed(link_path, pid);
+                unlink(link_path);
+                *strrchr(found.gl_pathv[k], '/') = 0;
+                if (symlink(found.gl_pathv[k], link_path) == 0) {
+                    snprintf(path, sizeof path, "%s/%s", link_path, names[i]);
+                    unnamed(path, pid);
+                    if (chdir(link_path) == 0)
+                        unnamed(names[i], pid);
+                    if (chdir(scratch) != 0)
+                        perror("chdir");
+                }
+                unlink(link_path);
+            }
+            globfree(&found);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        netlink[i] = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+        attempts++;
+        name.nl_pid = 0;
+        if (bind(netlink[i], (struct sockaddr *)&name, sizeof name) == 0 &&
+            getsockname(netlink[i], (struct sockaddr *)&name, &bytes) == 0 && name.nl_pid != 0 &&
+            name.nl_pid != (unsigned)pid)
+            continue;
+        offences++;
+        printf("a netlink socket is number %u\n", name.nl_pid);
+    }
+    unnamed("/proc/net/netlink", pid);
+    close(netlink[0]);
+    close(netlink[1]);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
+        perror("socketpair");
+    bytes = sizeof peer;
+    (void)getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+    attempts++;
+    if (peer.pid != getpid()) {
+        offences++;
+        printf("a pair with %d\n", peer.pid);
+    }
+    bytes = sizeof number;
+    refused("SO_PEERPIDFD", pid, getsockopt(pair[0], SOL_SOCKET, 77, &number, &bytes), ENOPROTOOPT, ENOPROTOOPT);
+    number = 1;
+    refused("SO_PASSPIDFD", pid, setsockopt(pair[0], SOL_SOCKET, 76, &number, bytes), ENOPROTOOPT, ENOPROTOOPT);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Signals that a descriptor sends its owner: they would go to pagewalk, and most of them kill. */
 static void owners(pid_t pid, const char *scratch)
 {
@@ -257,6 +344,7 @@ int main(int count, char **arguments)
         proc_file(pid, "task", scratch);
         proc_file(pid, "fd/0", scratch);
         owners(pid, scratch);
+        numbers(pid, scratch);
     }
     own_memory(scratch);
     devices(scratch);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <mqueue.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -99,6 +100,12 @@ static void interfaces(void) {
     unsigned number = if_nametoindex("lo");
     printf("lo is interface %u, which is called %s\n", number, if_indextoname(number, name));
     say("no such interface", if_nametoindex("no-such") == 0 ? -1 : 0);
+    struct ifaddrs *all = NULL;
+    say("by netlink", getifaddrs(&all));
+    for (struct ifaddrs *one = all; one; one = one->ifa_next) {
+        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET) printf("%s\n", one->ifa_name);
+    }
+    freeifaddrs(all);
     int socket_of_any = socket(AF_INET, SOCK_DGRAM, 0), pipes[2];
     struct ifreq list[64];
     struct ifconf asked = {.ifc_len = 0, .ifc_buf = NULL};

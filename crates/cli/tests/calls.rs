@@ -65,6 +65,13 @@ fn many_messages_pass_in_one_call() {
     assert!(story.contains("received: 3"), "{story}");
 }
 
+/// The host knows one process only, pagewalk.
+#[test]
+fn guests_are_told_who_is_at_the_other_end() {
+    let story = same_transcript("credentials");
+    assert!(!story.contains(", not "), "{story}");
+}
+
 #[test]
 fn capabilities_are_those_of_the_guest() {
     let story = same_transcript("capabilities");

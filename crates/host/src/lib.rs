@@ -15,6 +15,7 @@ mod peer;
 pub mod priority;
 mod ram;
 mod ready_pipe;
+pub mod sockets;
 pub mod stand_in;
 mod terminal;
 pub mod traced;

@@ -25,6 +25,11 @@ const MEMORY_FILES: [&str; 13] = [
 /// Files of /proc that show or change the host's memory.
 const HOST_MEMORY: [&str; 3] = ["kcore", "kmsg", "kpagecount"];
 
+/// Files of control groups that list the host's processes.
+pub const MEMBERS: [&str; 3] = ["cgroup.procs", "cgroup.threads", "tasks"];
+/// Filesystems of control groups.
+const GROUPS: [i64; 2] = [libc::CGROUP_SUPER_MAGIC, libc::CGROUP2_SUPER_MAGIC];
+
 /// Why a guest must not have a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Forbidden {
@@ -62,10 +67,15 @@ pub fn forbidden(descriptor: RawFd, by: Path) -> Option<Forbidden> {
     {
         return Some(Forbidden::Memory);
     }
-    if system.f_type != libc::PROC_SUPER_MAGIC {
+    let is_group = GROUPS.contains(&system.f_type);
+    if system.f_type != libc::PROC_SUPER_MAGIC && !is_group {
         return None;
     }
     let path = String::from_utf8(super::files::path_of(descriptor)).ok()?;
+    if is_group {
+        let lists = path.rsplit('/').next().is_some_and(|name| MEMBERS.contains(&name));
+        return lists.then_some(Forbidden::OtherProcess);
+    }
     // SAFETY: asks for flags.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
     let writes = flags & libc::O_ACCMODE != libc::O_RDONLY && flags & libc::O_PATH == 0;

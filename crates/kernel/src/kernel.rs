@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::calls::{LockWaiter, PidFile};
+use crate::calls::{LockWaiter, Peers, PidFile};
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -87,6 +87,8 @@ pub struct Kernel {
     pub(crate) ipc: Ipc,
     pub(crate) signal_files: Vec<SignalFile>,
     pub(crate) pid_files: Vec<PidFile>,
+    /// Who is at the other end of sockets.
+    pub(crate) peers: Peers,
     pub(crate) terminals: Terminals,
     /// Descriptors that stand for files and directories of our /proc.
     pub(crate) stand_ins: StandIns,
@@ -150,6 +152,7 @@ impl Kernel {
             ipc: Ipc::default(),
             signal_files: Vec::new(),
             pid_files: Vec::new(),
+            peers: Peers::default(),
             terminals: Terminals::new(),
             stand_ins: StandIns::new()?,
             has_stand_ins: false,

@@ -24,6 +24,7 @@ impl Kernel {
         if let Some(flow) = self.proc_call(args, row)? {
             return Ok(flow);
         }
+        self.note_socket(args)?;
         let file = self.file_before(args)?;
         let mut call = Call::plain(args.nr, args.words);
         let mut copies = Vec::new();
@@ -163,7 +164,7 @@ impl Kernel {
 
     /// What the host's answer means.
     pub(super) fn after_host(&mut self, tid: Tid, host: HostCall, result: i64) -> Result<Flow, Errno> {
-        let HostCall { call, then } = host;
+        let HostCall { mut call, then } = host;
         if let Then::Polled(polled) = &then {
             return self.after_poll(tid, &call, polled, result);
         }
@@ -179,6 +180,7 @@ impl Kernel {
             Some(Closed::Refused) => return Err(Errno::EACCES),
             Some(Closed::InProc) => return self.open_in_proc(tid, &call),
         }
+        self.tell_guests_numbers(tid, &mut call, &then, result);
         match then {
             Then::Entered { directory } => {
                 self.process_of(tid).directory.change(|now| *now = directory);

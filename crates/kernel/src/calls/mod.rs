@@ -6,6 +6,7 @@
 mod busy;
 mod capabilities;
 mod clone3;
+mod credentials;
 mod descriptors;
 mod events;
 mod exec;
@@ -38,6 +39,7 @@ mod unborn;
 mod vectors;
 mod wait;
 
+pub(crate) use credentials::Peers;
 pub(crate) use pi_futex::LockWaiter;
 pub(crate) use pid_files::PidFile;
 pub(crate) use prctl::Wishes;

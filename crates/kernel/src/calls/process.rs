@@ -232,6 +232,7 @@ impl Kernel {
             clear_handlers(&process);
         }
         self.processes.insert(pid, process);
+        self.peers.has_many = true;
         self.plan_look(pid);
         Ok(pid)
     }

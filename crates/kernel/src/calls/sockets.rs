@@ -15,7 +15,7 @@ const NAME_BYTES: usize = 8;
 const PARTS: usize = 16;
 const PART_COUNT: usize = 24;
 const CONTROL: usize = 32;
-const CONTROL_BYTES: usize = 40;
+pub(super) const CONTROL_BYTES: usize = 40;
 const FLAGS: usize = 48;
 /// struct mmsghdr: a header, and how many bytes its message had.
 const MANY_BYTES: usize = 64;
@@ -82,7 +82,10 @@ impl Kernel {
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
             let wanted = field_bytes(&guest, length)?;
             if word(&guest, field) != 0 && wanted > 0 {
-                let content = self.bytes_in(space, word(&guest, field), wanted)?;
+                let mut content = self.bytes_in(space, word(&guest, field), wanted)?;
+                if field == CONTROL {
+                    self.name_senders(args.tid, &mut content)?;
+                }
                 messages.add(index, field, length, content);
             }
         }

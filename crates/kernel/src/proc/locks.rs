@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 use crate::task::Pid;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
 
 pub(super) fn text(kernel: &mut Kernel, _: &str) -> String {
     let pids: Vec<Pid> = kernel.processes.keys().copied().collect();
@@ -41,6 +42,47 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// The process that holds a lock of a file, as `struct flock` describes it.
+    pub(crate) fn holder_of(&self, descriptor: i32, lock: &[u8]) -> Option<Pid> {
+        let file = host::files::regular_file(descriptor)?;
+        let wanted = described(lock);
+        let holds = |whose: Whose| {
+            let host_tid = self.host_tid_of(whose);
+            self.descriptors_of(whose).into_iter().any(|descriptor| {
+                let table = format!("/proc/self/task/{host_tid}");
+                let is_it = std::fs::metadata(format!("{table}/fd/{descriptor}"))
+                    .is_ok_and(|found| (found.dev(), found.ino()) == file);
+                is_it
+                    && std::fs::read_to_string(format!("{table}/fdinfo/{descriptor}"))
+                        .is_ok_and(|info| info.lines().any(|line| range_in(line).as_ref() == Some(&wanted)))
+            })
+        };
+        self.processes.keys().copied().find(|pid| holds(Whose { pid: *pid, tid: None }))
+    }
+}
+
+/// Kind, start and end of a lock of a process, in the words of fdinfo.
+type Range = [String; 3];
+
+/// The lock that `struct flock` describes.
+fn described(lock: &[u8]) -> Range {
+    let word = |at: usize| i64::from_le_bytes(lock[at..at + 8].try_into().expect("eight bytes"));
+    let kind = if i32::from(lock[0]) == libc::F_RDLCK { "READ" } else { "WRITE" };
+    let (start, length) = (word(8), word(16));
+    let end = if length == 0 { "EOF".to_owned() } else { start.saturating_add(length - 1).to_string() };
+    [kind.to_owned(), start.to_string(), end]
+}
+
+/// The lock of a process in a line of fdinfo.
+fn range_in(line: &str) -> Option<Range> {
+    let words: Vec<&str> = line.strip_prefix("lock:")?.split_whitespace().collect();
+    match words[..] {
+        [_, "POSIX", _, kind, _, _, start, end] => Some([kind, start, end].map(str::to_owned)),
+        _ => None,
+    }
+}
+
 /// The lock in a line of fdinfo, its owner left out.
 fn lock_in(line: &str) -> Option<String> {
     let mut words = line.strip_prefix("lock:")?.split_whitespace().skip(1);
@@ -64,5 +106,18 @@ mod tests {
             "OFDLCK ADVISORY  READ  -1 00:01:5 3 9"
         );
         assert_eq!(lock_in("pos:\t0"), None);
+    }
+
+    #[test]
+    fn a_lock_is_known_by_its_range() {
+        let lock = |kind: u8, start: i64, length: i64| {
+            let words = [i64::from(kind), start, length, 0];
+            described(&words.map(i64::to_le_bytes).concat())
+        };
+        let line = |rest: &str| range_in(&format!("lock:\t1: {rest}")).unwrap();
+        assert_eq!(lock(1, 0, 10), line("POSIX  ADVISORY  WRITE 2176 fe:00:10036823 0 9"));
+        assert_eq!(lock(0, 5, 0), line("POSIX  ADVISORY  READ 2176 fe:00:10036823 5 EOF"));
+        assert_eq!(range_in("lock:\t1: OFDLCK ADVISORY  READ -1 00:01:5 3 9"), None);
+        assert_eq!(range_in("lock:\t"), None);
     }
 }

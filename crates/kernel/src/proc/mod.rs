@@ -18,6 +18,7 @@ mod locks;
 mod machine;
 mod memory;
 mod node;
+mod numbers;
 mod open;
 mod processors;
 mod resolve;

@@ -1,5 +1,6 @@
 //! What a name of the guest's world is.
 
+use super::numbers;
 use super::rows::{self, Row};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -158,7 +159,7 @@ impl Kernel {
                 }
                 let what = match kind {
                     Descriptors::Links => What::Link(Link::Descriptor(number)),
-                    Descriptors::Infos => What::Shown,
+                    Descriptors::Infos => What::Machine(numbers::descriptor_info),
                 };
                 Ok(directory.below(name, what, Some(whose)))
             }
@@ -193,6 +194,7 @@ impl Kernel {
         let path = format!("{}/{name}", directory.path);
         let what = match super::machine::find(&path) {
             Some(what) => what,
+            None if path.ends_with("/net/netlink") => What::Machine(numbers::netlink),
             None if super::machine::is_absent(&path) => return Err(Errno::ENOENT),
             None => {
                 let host_path = self.host_path_of(directory) + "/" + name;

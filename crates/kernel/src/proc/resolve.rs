@@ -4,6 +4,7 @@
 //! are walked name by name. Below `/proc` every step is ours, so nothing there can lead to a process of the host.
 
 use super::node::{Link, Node, What};
+use super::numbers::is_list_of_members;
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::task::Tid;
@@ -253,7 +254,8 @@ impl Walk {
 
 /// Whether a path can lead to names of ours: the components that their paths have.
 fn may_be_ours(path: &str) -> bool {
-    path.starts_with("/dev/") || path.split('/').any(|name| matches!(name, "proc" | "sys" | "cpu" | "node" | "memory"))
+    let is_near = |name| matches!(name, "proc" | "sys" | "cpu" | "node" | "memory") || is_list_of_members(name);
+    path.starts_with("/dev/") || path.split('/').any(is_near)
 }
 
 fn is_ours(path: &str) -> bool {
@@ -285,7 +287,9 @@ mod tests {
 
     #[test]
     fn only_paths_near_our_names_are_walked() {
-        for path in ["/proc/self/maps", "proc/self", "/usr/../proc/1", "/dev/fd/3", "/sys/devices/system/cpu/online"] {
+        for path in
+            ["/proc/self/maps", "proc/self", "/usr/../proc/1", "/dev/fd/3", "/sys/devices/system/cpu/online", "tasks"]
+        {
             assert!(may_be_ours(path), "{path}");
         }
         for path in ["/usr/lib/libc.so.6", "process/x", "a.c", "/etc/processor"] {

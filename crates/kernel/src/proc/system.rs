@@ -1,7 +1,8 @@
 //! The parts of /sys that say what the machine is: its processors, its one memory node, that its memory cannot be taken out
-//! block by block, and what control groups allow, which is all of it.
+//! block by block, what control groups allow, which is all of it, and whom they hold.
 
 use super::node::{Directory, Link, Node, What};
+use super::numbers;
 use crate::Errno;
 use crate::kernel::Kernel;
 use addr::PAGE_BYTES;
@@ -22,6 +23,10 @@ pub(super) fn file_of_sys(path: &str) -> Option<What> {
         _ => {}
     }
     let (_, name) = path.strip_prefix(CGROUPS)?.rsplit_once('/')?;
+    if numbers::is_list_of_members(name) {
+        let what = What::MachineControl { read: numbers::members, write: |_, _| Err(Errno::EPERM) };
+        return std::fs::exists(path).ok()?.then_some(what);
+    }
     let read: Read = match name {
         "memory.max" | "memory.high" | "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => limit_text,
         "cpuset.cpus" | "cpuset.effective_cpus" | "cpuset.cpus.effective" => {
