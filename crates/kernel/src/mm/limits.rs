@@ -16,7 +16,7 @@ pub struct Limits {
     pub locked: u64,
     /// `vm.max_map_count`: areas.
     pub areas: usize,
-    /// The lowest address for a fixed map: [`LOWEST_HINT`], or 0 with `CAP_SYS_RAWIO`.
+    /// The lowest address for a fixed map: `vm.mmap_min_addr`, or 0 with `CAP_SYS_RAWIO`.
     pub lowest_address: u64,
 }
 
