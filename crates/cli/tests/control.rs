@@ -203,14 +203,20 @@ fn a_directory_that_others_may_enter_is_not_used() {
     refused(&ctl(runtime.path(), "1", &["report"]), 125, "is not a directory of yours alone");
 }
 
+/// Neither by `ctl`, to which the other end of the socket is nobody in there, nor by the socket itself.
 #[test]
 fn a_program_does_not_control_its_own_machine() {
-    let script = format!("echo ready; read pid; {} ctl $pid stop 2>&1; echo $?", env!("CARGO_BIN_EXE_pagewalk"));
+    let asks = "import os, socket, sys; s = socket.socket(socket.AF_UNIX); \
+                s.connect(os.environ['XDG_RUNTIME_DIR'] + '/pagewalk/' + sys.argv[1]); s.send(b'stop 0\\n'); \
+                print(s.makefile().read().replace('\\n', ' '))";
+    let ctl = env!("CARGO_BIN_EXE_pagewalk");
+    let script = format!("echo ready; read pid; {ctl} ctl $pid stop 2>&1; echo $?; python3 -c \"{asks}\" $pid");
     let mut service = Service::start(&["--quiet"], &script);
     let pid = service.pid();
     writeln!(service.child.stdin.as_ref().unwrap(), "{pid}").unwrap();
-    let refusal = "a program does not control the machine that runs it";
-    assert_eq!(service.line(), format!("pagewalk: pagewalk {pid} refuses: {refusal}"));
-    assert_eq!(service.line(), "125");
+    assert_eq!(service.line(), format!("pagewalk: process {pid} is no running pagewalk of yours"));
+    assert_eq!(service.line(), "127");
+    let refusal = service.line();
+    assert!(refusal.ends_with("a program does not control the machine that runs it"), "{refusal}");
     assert!(service.end().1.status.success());
 }
