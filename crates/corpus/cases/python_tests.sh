@@ -75,4 +75,6 @@ report test_asyncio.test_unix_events test_asyncio.test_events test_asyncio.test_
 #% modules: test.test_multiprocessing_fork
 #% timeout: 900
 #% filter: /test_shared_memory_cleaned_after_process_termination/d
+# A socket's name is short, so the folder of its managers' sockets has to be.
+export TMPDIR=/tmp
 report test_multiprocessing_fork
