@@ -50,25 +50,29 @@ fn a_store_that_was_synced_is_not_lost() {
     assert_eq!(fs::read_to_string(file).unwrap(), "stored");
 }
 
+/// Runs a program natively and under pagewalk, each time in a new folder, which is its argument: output and end are the
+/// same. Returns the output.
+fn same_in_folder(name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile(name, folder.path());
+    let (native, guest) = (tempfile::tempdir_in(folder.path()).unwrap(), tempfile::tempdir_in(folder.path()).unwrap());
+    let native = natively(&program, &[native.path().to_str().unwrap()]);
+    let guest = under_pagewalk(&["--quiet"], &program, &[guest.path().to_str().unwrap()]);
+    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status), "{}", stderr(&guest));
+    stdout(&native)
+}
+
 /// On a filesystem that shares blocks between files; elsewhere the refusals are compared.
 #[test]
 fn a_file_shows_what_another_has_given_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = compile("clone_files", folder.path());
-    let directory = folder.path().to_str().unwrap();
-    let (native, guest) = (natively(&program, &[directory]), under_pagewalk(&["--quiet"], &program, &[directory]));
-    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status));
-    assert!(stdout(&native).ends_with("to no file, of nowhere: -1 Bad file descriptor\n"), "{}", stdout(&native));
+    let story = same_in_folder("clone_files");
+    assert!(story.ends_with("to no file, of nowhere: -1 Bad file descriptor\n"), "{story}");
 }
 
 #[test]
 fn a_map_shows_that_its_file_was_truncated_by_opening_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = compile("opened_anew", folder.path());
-    let directory = folder.path().to_str().unwrap();
-    let (native, guest) = (natively(&program, &[directory]), under_pagewalk(&["--quiet"], &program, &[directory]));
-    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status), "{}", stderr(&guest));
-    assert!(stdout(&native).ends_with("openat2: 88 88, then 97 0\n"), "{}", stdout(&native));
+    let story = same_in_folder("opened_anew");
+    assert!(story.ends_with("openat2: 88 88, then 97 0\n"), "{story}");
 }
 
 #[test]
@@ -80,11 +84,6 @@ fn a_seal_against_writing_counts_what_is_mapped() {
 /// Nobody writes to a program while it is executed, nor executes it while it is written.
 #[test]
 fn programs_that_run_are_not_written_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = compile("busy_text", folder.path());
-    let (native, guest) = (tempfile::tempdir_in(folder.path()).unwrap(), tempfile::tempdir_in(folder.path()).unwrap());
-    let native = natively(&program, &[native.path().to_str().unwrap()]);
-    let guest = under_pagewalk(&["--quiet"], &program, &[guest.path().to_str().unwrap()]);
-    assert_eq!((stdout(&guest), guest.status), (stdout(&native), native.status), "{}", stderr(&guest));
-    assert!(stdout(&native).contains("it is whole: 1"), "{}", stdout(&native));
+    let story = same_in_folder("busy_text");
+    assert!(story.contains("it is whole: 1"), "{story}");
 }

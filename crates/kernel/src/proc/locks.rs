@@ -40,9 +40,7 @@ impl Kernel {
         });
         infos.flat_map(|info| info.lines().filter_map(lock_in).collect::<Vec<_>>()).collect()
     }
-}
 
-impl Kernel {
     /// The process that holds a lock of a file, as `struct flock` describes it.
     pub(crate) fn holder_of(&self, descriptor: i32, lock: &[u8]) -> Option<Pid> {
         let file = host::files::regular_file(descriptor)?;
