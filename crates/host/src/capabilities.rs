@@ -38,6 +38,12 @@ pub fn set(sets: &[u8; BYTES]) -> io::Result<()> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// A change of the calling thread's user costs it its capabilities again (PR_SET_KEEPCAPS).
+pub fn keep_none() {
+    // SAFETY: changes one bit of the calling thread's credentials. One that is locked stays, as execve(2) has it.
+    unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 0, 0, 0, 0) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

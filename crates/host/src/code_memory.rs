@@ -1,10 +1,8 @@
 //! Executable memory for generated code.
 
+use crate::ahead::{Frontier, HUGE_PAGE_BYTES};
 use std::io;
 use std::ptr::NonNull;
-
-/// The size and alignment of the host's huge pages (SDM vol. 3, 5.5.4).
-const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// A reservation of memory that can be written and executed.
 ///
@@ -16,6 +14,7 @@ pub struct CodeMemory {
     bytes: usize,
     /// What was reserved, the alignment included.
     reserved: *mut libc::c_void,
+    frontier: Frontier,
 }
 
 // SAFETY: the memory is written through `&mut self` only; the pointer itself never changes.
@@ -49,7 +48,8 @@ impl CodeMemory {
         // SAFETY: the range is in the reservation. The advice may be refused; then pages are small.
         unsafe { libc::madvise(base.cast(), bytes, libc::MADV_HUGEPAGE) };
         let base = NonNull::new(base).expect("a successful mmap without MAP_FIXED is not null");
-        Ok(Self { base, bytes, reserved })
+        let start = base.as_ptr() as usize;
+        Ok(Self { base, bytes, reserved, frontier: Frontier::new(start, start + bytes) })
     }
 
     /// How many bytes there are.
@@ -68,16 +68,17 @@ impl CodeMemory {
         self.base.as_ptr() as u64 + offset as u64
     }
 
-    /// Copies bytes out, onto the end of a vector.
-    pub fn append_to(&self, out: &mut Vec<u8>, offset: usize, bytes: usize) {
+    /// Bytes of it.
+    pub fn read(&self, offset: usize, bytes: usize) -> &[u8] {
         assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.bytes), "code lies in the code memory");
         // SAFETY: the range was checked; it is initialised, since the host commits zeros, and only `&mut self` writes.
-        out.extend_from_slice(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), bytes) });
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), bytes) }
     }
 
     /// Copies bytes in.
     pub fn write(&mut self, offset: usize, code: &[u8]) {
         assert!(offset.checked_add(code.len()).is_some_and(|end| end <= self.bytes), "code lies in the code memory");
+        self.frontier.reach(self.base.as_ptr() as usize + offset);
         // SAFETY: the range was checked; `code` is a Rust slice and so lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), self.base.as_ptr().add(offset), code.len()) }
     }

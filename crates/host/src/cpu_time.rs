@@ -1,5 +1,8 @@
 //! CPU time of this process's threads.
 
+/// Nanoseconds of a tick as programs are told them.
+pub const TICK_NS: u64 = 10_000_000;
+
 /// What a thread has used, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CpuTime {
@@ -10,6 +13,16 @@ pub struct CpuTime {
 }
 
 impl CpuTime {
+    /// The first in ticks of `sysconf(_SC_CLK_TCK)`.
+    pub fn user_ticks(self) -> u64 {
+        self.user_ns / TICK_NS
+    }
+
+    /// The second likewise.
+    pub fn system_ticks(self) -> u64 {
+        self.system_ns / TICK_NS
+    }
+
     /// Both together.
     pub fn total_ns(self) -> u64 {
         self.user_ns + self.system_ns

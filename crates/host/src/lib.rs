@@ -1,5 +1,6 @@
 //! The unsafe floor: simulated RAM, executable memory, host signals, clocks, the host-call stub.
 
+mod ahead;
 pub mod call;
 pub mod capabilities;
 mod code_memory;
@@ -7,6 +8,7 @@ pub mod cpu;
 pub mod cpu_time;
 pub mod files;
 pub mod guest_thread;
+pub mod io_signals;
 mod kept_file;
 pub mod mapped_file;
 pub mod opened;

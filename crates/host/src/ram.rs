@@ -1,5 +1,6 @@
 //! Simulated RAM: one reservation of host memory, reached only by copying and atomic methods.
 
+use crate::ahead::Frontier;
 use addr::{PAGE_BYTES, Pfn, PhysAddr};
 use std::io;
 use std::ptr::NonNull;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Ram {
     base: NonNull<u8>,
     frame_count: u32,
+    frontier: Frontier,
 }
 
 // SAFETY: the memory is only reached through raw copies and atomic operations; the pointer itself never changes.
@@ -43,7 +45,14 @@ impl Ram {
         // SAFETY: the range was mapped just above. The advice may be refused; then pages are small.
         unsafe { libc::madvise(base, bytes as usize, libc::MADV_HUGEPAGE) };
         let base = NonNull::new(base.cast()).expect("a successful mmap without MAP_FIXED is not null");
-        Ok(Self { base, frame_count })
+        let start = base.as_ptr() as usize;
+        Ok(Self { base, frame_count, frontier: Frontier::new(start, start + bytes as usize) })
+    }
+
+    /// Says that a frame is about to be used, for the first time or again: memory is taken from the lowest frames.
+    #[inline]
+    pub fn expect_use(&self, pfn: Pfn) {
+        self.frontier.reach(self.frame_address(pfn) as usize);
     }
 
     /// How many frames there are.

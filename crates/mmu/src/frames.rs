@@ -118,6 +118,7 @@ impl Frames {
             *word = (*word & TOUCHED) | 1;
         }
         self.free_frames -= 1 << order;
+        self.memory.ram().expect_use(pfn);
         Some(Frame(pfn))
     }
 
