@@ -224,6 +224,35 @@ static int takes_path(long call, int position)
            (position == 2 && LISTED(third, call)) || (position == 3 && LISTED(fourth, call));
 }
 
+/* What a call that does many things is to do: mostly something that there is. */
+static int takes_command(long call, int position)
+{
+    return (position == 1 && (call == SYS_ioctl || call == SYS_fcntl || call == SYS_futex)) ||
+           (position == 0 && (call == SYS_prctl || call == SYS_unshare));
+}
+
+static uint64_t command(long call)
+{
+    static const uint32_t requests[] = {
+        0x5401, 0x5402, 0x5405, 0x5406, 0x540b, 0x540c, 0x540d, 0x540e, 0x540f, 0x5410, 0x5411, 0x5413, 0x5414, 0x541b,
+        0x5421, 0x5422, 0x5429, 0x5440, 0x5450, 0x5451, 0x5452, 0x5460, 0x8902, 0x8904, 0x8905, 0x8906, 0x8912, 0x8913,
+        0x894b, 0x8b01, 1, 2, 0x80045430, 0x40045431, 0x5441, 0x80086601, 0x40086602, 0x80087601, 0x801c581f, 0xc020660b,
+        0x40049409, 0x4020940d, 0x1260, 0x80081272, 0x40085400, 0xb701, 0xb702,
+    };
+    switch (call) {
+    case SYS_ioctl:
+        return requests[below(sizeof requests / sizeof *requests)];
+    case SYS_fcntl:
+        return below(2) ? below(17) : 1024 + below(20);
+    case SYS_futex:
+        return below(16) | below(4) << 7;
+    case SYS_unshare:
+        return 1UL << (7 + below(25)) | (below(3) ? 0 : 1UL << (7 + below(25)));
+    default:
+        return below(80);
+    }
+}
+
 static uint64_t argument(long call, int position)
 {
     static const int64_t strangers[] = { 0x7fffffff, 0x7ffffffe, 99999, 4194304, -0x7fffffff };
@@ -235,6 +264,8 @@ static uint64_t argument(long call, int position)
     }
     if (takes_path(call, position))
         return path(call);
+    if (takes_command(call, position) && below(8) != 0)
+        return command(call);
     switch (below(4)) {
     case 0:
         return below(24); /* a descriptor, a signal, a small number */
@@ -265,6 +296,9 @@ static void child(uint64_t seed, long calls)
     dup2(nowhere, 1);
     dup2(nowhere, 2);
     setrlimit(RLIMIT_AS, &limit);
+    /* Files of memory are the host's memory: fallocate would take all of it. */
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
     make_memory();
     make_files();
     sigaction(SIGALRM, &interrupt, NULL);
@@ -342,6 +376,8 @@ int main(int count, char **arguments)
 
     if (count != 5 || chdir(arguments[1]) != 0)
         return 2;
+    /* What whoever began this left open could be a device: its owner and mode would be the host's. */
+    syscall(SYS_close_range, 3, ~0U, 0);
     seed = strtoull(arguments[2], NULL, 0);
     children = strtol(arguments[3], NULL, 0);
     calls = strtol(arguments[4], NULL, 0);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,35 @@ static long set(uint32_t version, int pid) {
     header.version = version;
     header.pid = pid;
     return syscall(SYS_capset, &header, sets);
+}
+
+// What a thread can get at most, and what becomes of it when its user changes; its children inherit both.
+static void bounds(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child > 0) {
+        waitpid(child, NULL, 0);
+        printf("of the parent: %d %d\n", prctl(PR_CAPBSET_READ, CAP_NET_RAW), prctl(PR_GET_SECUREBITS));
+        return;
+    }
+    printf("at most: %d\n", prctl(PR_CAPBSET_READ, CAP_NET_RAW));
+    say("one less", prctl(PR_CAPBSET_DROP, CAP_NET_RAW));
+    say("what", prctl(PR_CAPBSET_DROP, 77));
+    printf("secure: %d\n", prctl(PR_GET_SECUREBITS));
+    say("keep", prctl(PR_SET_KEEPCAPS, 1));
+    printf("secure: %d, kept: %d\n", prctl(PR_GET_SECUREBITS), prctl(PR_GET_KEEPCAPS));
+    say("no root", prctl(PR_SET_SECUREBITS, 1));
+    say("unknown bits", prctl(PR_SET_SECUREBITS, 1 << 20));
+    printf("secure: %d, kept: %d\n", prctl(PR_GET_SECUREBITS), prctl(PR_GET_KEEPCAPS));
+    say("ambient", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_RAW, 0, 0));
+    say("raised", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0));
+    fflush(stdout);
+    if (fork() == 0) {
+        printf("of a child: %d %d\n", prctl(PR_CAPBSET_READ, CAP_NET_RAW), prctl(PR_GET_SECUREBITS));
+        _exit(0);
+    }
+    wait(NULL);
+    _exit(0);
 }
 
 int main(void) {
@@ -54,6 +84,7 @@ int main(void) {
     say("no place", syscall(SYS_capget, &header, NULL));
     say("no header", syscall(SYS_capget, NULL, sets));
     say("sets that are not there", syscall(SYS_capset, &header, (void *)8));
+    bounds();
     if (pipe(ready) < 0 || pipe(end) < 0) return 1;
     pid_t child = fork();
     if (child == 0) {

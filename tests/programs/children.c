@@ -116,17 +116,17 @@ static void orphans(void) {
     prctl(PR_SET_CHILD_SUBREAPER, 0);
     // A death signal: the grandchild is told of its parent's end.
     if (fork() == 0) {
-        pid_t grandchild = fork();
+        pid_t parent = getpid(), grandchild = fork();
         if (grandchild == 0) {
             sigset_t set;
-            int got;
+            siginfo_t info;
             sigemptyset(&set);
             sigaddset(&set, SIGUSR1);
             sigprocmask(SIG_BLOCK, &set, NULL);
             prctl(PR_SET_PDEATHSIG, SIGUSR1);
             if (write(pipes[1], "r", 1) < 0) _exit(1);
-            sigwait(&set, &got);
-            dprintf(pipes[1], "told by %d\n", got == SIGUSR1);
+            int got = sigwaitinfo(&set, &info);
+            dprintf(pipes[1], "told by %d, code %d, from its parent %d\n", got == SIGUSR1, info.si_code, info.si_pid == parent);
             _exit(0);
         }
         char ready;
@@ -170,6 +170,95 @@ static void clone3_forms(void) {
     printf("cleared: %d\n", WEXITSTATUS(status));
     signal(SIGUSR1, SIG_DFL);
     signal(SIGUSR2, SIG_DFL);
+}
+
+static void at_wrong_places(void) {
+    union {
+        siginfo_t info;
+        unsigned char bytes[sizeof(siginfo_t)];
+    } told;
+    int status;
+    pid_t child = fork();
+    if (child == 0) _exit(1);
+    say("information to nowhere", syscall(SYS_waitid, P_PID, child, 8, WEXITED, 0));
+    say("it is gone", waitpid(child, &status, 0));
+    if ((child = fork()) == 0) _exit(1);
+    say("status to nowhere", syscall(SYS_wait4, child, 8, 0, 0));
+    say("it is gone", waitpid(child, &status, 0));
+    if ((child = fork()) == 0) _exit(1);
+    say("usage to nowhere", syscall(SYS_wait4, child, &status, 0, 8));
+    say("it is gone", waitpid(child, &status, 0));
+    memset(&told, 0x55, sizeof told);
+    say("nobody", syscall(SYS_waitid, P_PID, child, &told, WEXITED, 0));
+    int count = 0;
+    for (size_t at = 0; at < sizeof told; at++) count += told.bytes[at] == 0x55;
+    printf("untouched: %d, of nobody: %d %d\n", count, told.info.si_signo, told.info.si_pid);
+}
+
+static siginfo_t last;
+
+static void on_child(int signal, siginfo_t *info, void *context) {
+    (void)signal, (void)context;
+    last = *info;
+}
+
+// What a child used and how often it slept, as its parent is told.
+static void costs(void) {
+    struct sigaction action = {.sa_sigaction = on_child, .sa_flags = SA_SIGINFO | SA_RESTART}, before;
+    struct rusage used;
+    struct timespec now;
+    int status;
+    sigaction(SIGCHLD, &action, &before);
+    pid_t child = fork();
+    if (child == 0) {
+        // The kernel counts ticks by looking who runs when one ends: on a busy machine it may miss most of them.
+        do clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        while (now.tv_nsec < 400000000);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    printf("ticks told: %d\n", last.si_utime + last.si_stime >= 4);
+    if ((child = fork()) == 0) {
+        for (int round = 0; round < 20; round++) usleep(300);
+        _exit(0);
+    }
+    wait4(child, &status, 0, &used);
+    printf("slept 20 times: %d\n", used.ru_nvcsw >= 20);
+    sigaction(SIGCHLD, &before, NULL);
+}
+
+static void *ends_process(void *pipe) {
+    char byte;
+    if (read(*(int *)pipe, &byte, 1) < 0) perror("read");
+    syscall(SYS_exit_group, 42);
+    return NULL;
+}
+
+// A process whose first thread has ended goes on, and shows a zombie until its end.
+static void without_its_first(void) {
+    int ends[2], status;
+    char path[64], text[512] = {0};
+    pthread_t thread;
+    if (pipe(ends) != 0) return;
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_create(&thread, NULL, ends_process, ends);
+        syscall(SYS_exit, 7);
+    }
+    snprintf(path, sizeof path, "/proc/%d/stat", child);
+    for (char state = 0; state != 'Z';) {
+        FILE *file = fopen(path, "r");
+        if (file == NULL || fgets(text, sizeof text, file) == NULL) return;
+        fclose(file);
+        state = strrchr(text, ')')[2];
+        usleep(1000);
+    }
+    printf("nobody has ended: %d\n", waitpid(child, &status, WNOHANG));
+    snprintf(path, sizeof path, "/proc/%d/task/%d", child, child);
+    printf("the first is there: %d\n", access(path, F_OK));
+    if (write(ends[1], "x", 1) < 0) perror("write");
+    waitpid(child, &status, 0);
+    printf("ended with %d\n", WEXITSTATUS(status));
 }
 
 static int blocked_pipe[2];
@@ -259,6 +348,9 @@ int main(int count, char **arguments) {
     orphans();
     clone3_forms();
     siblings();
+    at_wrong_places();
+    costs();
+    without_its_first();
     from_a_thread();
     return 0;
 }

@@ -131,6 +131,45 @@ static void report(const char *how, const struct call *call, long answer, int er
     printf("%s, %s: %ld %s\n", how, call->name, answer, answer < 0 ? strerror(error) : "");
 }
 
+// A signal that only the call's own mask lets through waits already: what is ready comes first, and the signal stays.
+static void lets_through(void) {
+    struct pollfd fd = {pipes[0], POLLIN, 0};
+    struct timespec never = {1000, 0}, now = {0, 0};
+    struct epoll_event event = {.events = EPOLLIN};
+    int poller = epoll_create1(0);
+    sigset_t blocked, none, waiting;
+    char byte;
+    fd_set set;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &action, NULL);
+    epoll_ctl(poller, EPOLL_CTL_ADD, pipes[0], &event);
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    for (int is_ready = 1; is_ready >= 0; is_ready--) {
+        if ((is_ready ? write(pipes[1], "x", 1) : read(pipes[0], &byte, 1)) < 0) perror("the pipe");
+        for (int round = 0; round < 6; round++) {
+            struct timespec *time = round % 2 ? &now : &never, left = *time;
+            FD_ZERO(&set);
+            FD_SET(pipes[0], &set);
+            handled = 0;
+            kill(getpid(), SIGUSR1);
+            long answer = round / 2 == 0   ? ppoll(&fd, 1, &left, &none)
+                          : round / 2 == 1 ? pselect(pipes[0] + 1, &set, NULL, NULL, &left, &none)
+                                           : epoll_pwait(poller, &event, 1, round % 2 ? 0 : 1000000, &none);
+            int error = answer < 0 ? errno : 0;
+            sigpending(&waiting);
+            printf("ready %d, round %d: %ld %s, handled %d, waits %d\n", is_ready, round, answer,
+                   error ? strerror(error) : "", handled, sigismember(&waiting, SIGUSR1));
+        }
+    }
+    handled = 0;
+    sigprocmask(SIG_UNBLOCK, &blocked, NULL);
+    printf("handled in the end: %d\n", handled);
+    close(poller);
+}
+
 static void handle(int flags) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
     sigaction(SIGUSR1, &action, NULL);
@@ -216,6 +255,7 @@ int main(void) {
     queue = msgget(IPC_PRIVATE, 0600);
     with_handler("with SA_RESTART", SA_RESTART);
     with_handler("without SA_RESTART", 0);
+    lets_through();
     child_ends("with SA_RESTART", SA_RESTART);
     child_ends("without SA_RESTART", 0);
     without_handler();

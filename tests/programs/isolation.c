@@ -99,7 +99,7 @@ static void scheduling(pid_t pid)
     missing("sched_setscheduler", pid, sched_setscheduler(pid, SCHED_BATCH, &parameter));
     missing("sched_getscheduler", pid, sched_getscheduler(pid));
     missing("sched_setparam", pid, sched_setparam(pid, &parameter));
-    missing("ioprio_set", pid, syscall(SYS_ioprio_set, 1, pid, 7));
+    missing("ioprio_set", pid, syscall(SYS_ioprio_set, 1, pid, 2 << 13 | 7));
     missing("ioprio_get", pid, syscall(SYS_ioprio_get, 1, pid));
     missing("getpgid", pid, getpgid(pid));
     missing("getsid", pid, getsid(pid));

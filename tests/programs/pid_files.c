@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +65,67 @@ static void *opens_thread(void *tid)
     *(pid_t *)tid = (pid_t)syscall(SYS_gettid);
     pause();
     return NULL;
+}
+
+/* Exits with whether it has the descriptor that its maker got. */
+static long cloned(unsigned long flags, int *file)
+{
+    long pid;
+
+    fflush(stdout);
+    if ((pid = syscall(SYS_clone, flags, 0, file, NULL, 0)) == 0)
+        _exit(fcntl(*file, F_GETFD) >= 0);
+    return pid;
+}
+
+static void by_clone(void)
+{
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    } all = { .exit_signal = SIGCHLD };
+    struct rlimit limit, none;
+    int file = -1;
+    siginfo_t info;
+    long pid = cloned(CLONE_PIDFD | SIGCHLD, &file);
+
+    say("clone", pid);
+    printf("closed on exec: %d, ready: %d\n", fcntl(file, F_GETFD) == FD_CLOEXEC, is_ready(file, 5000));
+    say("wait", waitid(P_PIDFD_, (id_t)file, &info, WEXITED));
+    printf("it: %d, it had the descriptor: %d\n", info.si_pid == pid, info.si_status);
+    close(file);
+    pid = cloned(CLONE_PIDFD, &file);
+    say("without a signal", waitid(P_PIDFD_, (id_t)file, &info, WEXITED));
+    say("waited for as such", waitid(P_PIDFD_, (id_t)file, &info, WEXITED | __WCLONE));
+    printf("it: %d\n", info.si_pid == pid);
+    close(file);
+    pid = cloned(CLONE_PIDFD | CLONE_FILES | SIGCHLD, &file);
+    say("wait", waitid(P_PIDFD_, (id_t)file, &info, WEXITED));
+    printf("a sharer had the descriptor: %d\n", info.si_status);
+    close(file);
+
+    all.flags = CLONE_PIDFD | CLONE_VFORK;
+    all.pidfd = (uintptr_t)&file;
+    if ((pid = syscall(SYS_clone3, &all, sizeof all)) == 0)
+        _exit(5);
+    say("clone3", pid);
+    printf("ready: %d\n", is_ready(file, 5000));
+    say("wait", waitid(P_PIDFD_, (id_t)file, &info, WEXITED));
+    printf("it: %d, status %d\n", info.si_pid == pid, info.si_status);
+    close(file);
+
+    say("two uses of one argument", cloned(CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, &file));
+    say("detached", cloned(CLONE_PIDFD | CLONE_DETACHED | SIGCHLD, &file));
+    say("nowhere", syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, 8, NULL, 0));
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    say("too many descriptors", cloned(CLONE_PIDFD | SIGCHLD, &file));
+    setrlimit(RLIMIT_NOFILE, &limit);
+    say("no child is left", waitpid(-1, NULL, __WALL));
+    file = dup(0);
+    printf("no descriptor is left: %d\n", file);
+    close(file);
 }
 
 int main(void)
@@ -138,6 +202,10 @@ int main(void)
     say("less", pidfd_open_(-1, 0));
     say("unknown", pidfd_open_(0x3fffff00, 0));
     say("unknown flags", pidfd_open_(getpid(), 1 << 20));
+    close(file);
+    close(poller);
+    close(ends[1]);
+    by_clone();
     pthread_create(&thread, NULL, opens_thread, (void *)&tid);
     while (tid == 0)
         usleep(1000);

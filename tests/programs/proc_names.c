@@ -210,6 +210,13 @@ static void contents(void)
     fails("beyond", write(adjustment, "1001", 4));
     close(adjustment);
 
+    int file = open("/proc/self/syscall", O_RDONLY);
+    long count = read(file, text, sizeof text - 1);
+    snprintf(expected, sizeof expected, "0 %#x %p %#zx ", file, (void *)text, sizeof text - 1);
+    say("what it asks", count > 0 && strncmp(text, expected, strlen(expected)) == 0);
+    close(file);
+    say("with what", count > 0 && text[count - 1] == '\n');
+
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     snprintf(expected, sizeof expected, "Max open files            %-20lu ", (unsigned long)limit.rlim_cur);

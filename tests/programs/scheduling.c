@@ -1,6 +1,7 @@
 // What the scheduler is asked and tells: policies, priorities, nice values, CPUs; and what prctl keeps.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -84,6 +85,40 @@ static void cpus(void) {
     say("yield", sched_yield());
 }
 
+static long io(int who, int number) { return syscall(SYS_ioprio_get, who, number); }
+
+static void *io_of_thread(void *unused) {
+    say("of a thread", io(1, 0));
+    say("its own", syscall(SYS_ioprio_set, 1, 0, 3 << 13));
+    say("told", io(1, 0));
+    return unused;
+}
+
+static void io_priorities(void) {
+    pthread_t thread;
+    say("none", io(1, 0));
+    say("set", syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 3));
+    say("told", io(1, 0));
+    say("by number", io(1, getpid()));
+    pthread_create(&thread, NULL, io_of_thread, NULL);
+    pthread_join(thread, NULL);
+    say("still", io(1, 0));
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        say("of a child", io(1, 0));
+        say("more urgent", syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 1));
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    say("a class there is not", syscall(SYS_ioprio_set, 1, 0, 5 << 13));
+    say("a level without a class", syscall(SYS_ioprio_set, 1, 0, 3));
+    say("of nobody", io(1, 99999));
+    say("of what", io(7, 0));
+    say("back", syscall(SYS_ioprio_set, 1, 0, 0));
+    say("told", io(1, 0));
+}
+
 static void process(void) {
     char name[16] = {0};
     int number = -1;
@@ -111,6 +146,22 @@ static void process(void) {
     say("kept", prctl(PR_GET_KEEPCAPS));
     say("seccomp", prctl(PR_GET_SECCOMP));
     say("tsc", prctl(PR_GET_TSC, &number) == 0 && number == PR_TSC_ENABLE);
+    say("for everybody", prctl(PR_SET_TSC, PR_TSC_ENABLE));
+    say("timing", prctl(PR_GET_TIMING));
+    say("the same", prctl(PR_SET_TIMING, PR_TIMING_STATISTICAL));
+    say("another", prctl(PR_SET_TIMING, PR_TIMING_TIMESTAMP));
+    say("broken memory", prctl(PR_MCE_KILL_GET, 0, 0, 0, 0));
+    say("told at once", prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0));
+    say("broken memory", prctl(PR_MCE_KILL_GET, 0, 0, 0, 0));
+    say("in what way", prctl(PR_MCE_KILL, 7, 0, 0, 0));
+    int *place = NULL;
+    say("a thread's number", prctl(PR_GET_TID_ADDRESS, &place));
+    int cleared = 0;
+    syscall(SYS_set_tid_address, &cleared);
+    prctl(PR_GET_TID_ADDRESS, &place);
+    say("where it is cleared", place == &cleared);
+    syscall(SYS_set_tid_address, NULL);
+    say("counts", prctl(PR_TASK_PERF_EVENTS_DISABLE));
     say("capability", prctl(PR_CAPBSET_READ, 77));
     say("what", prctl(12345));
 }
@@ -120,6 +171,7 @@ int main(void) {
     policies();
     niceness();
     cpus();
+    io_priorities();
     process();
     return 0;
 }

@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -172,6 +174,102 @@ static void actions(void)
     say("after vfork", is_handled(SIGUSR1));
 }
 
+/* A thread's number is cleared for those in its memory, as long as there are some. */
+static void numbers(void)
+{
+    int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned long flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+    pid_t child;
+
+    fflush(stdout);
+    if ((child = (pid_t)syscall(SYS_clone, flags, 0, NULL, shared, 0)) == 0)
+        _exit(shared[0] == getpid());
+    wait_for(child);
+    say("its number is still there", shared[0] == child);
+    wait_for(clone(sets_handler, stack + sizeof stack, CLONE_VM | flags, NULL, NULL, NULL, shared));
+    say("cleared for those who are left", shared[0] == 0);
+    static const unsigned long wrong[] = {
+        CLONE_NEWNS | CLONE_FS, CLONE_NEWUSER | CLONE_FS, CLONE_NEWIPC | CLONE_SYSVSEM, CLONE_THREAD, CLONE_SIGHAND,
+        CLONE_NEWPID | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM,
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        say("refused", fork_with(wrong[i]) < 0 && errno == EINVAL);
+}
+
+static void refusal(const char *what, int flags)
+{
+    printf("unshare %s: %s\n", what, unshare(flags) < 0 ? strerror(errno) : "done");
+}
+
+/* What a thread does with descriptors and directories of its own, the others do not see. */
+static void *goes_away(void *file)
+{
+    char now[4096];
+
+    refusal("memory beside other threads", CLONE_VM);
+    refusal("actions beside other threads", CLONE_SIGHAND);
+    refusal("a thread beside others", CLONE_THREAD);
+    refusal("undos", CLONE_SYSVSEM);
+    if (unshare(CLONE_FILES | CLONE_FS) < 0)
+        perror("unshare");
+    close(*(int *)file);
+    dup2(0, 100);
+    umask(011);
+    if (chdir("/proc/self") < 0)
+        perror("chdir");
+    printf("the thread is in %.5s, has %d %d\n", getcwd(now, sizeof now), is_open(*(int *)file), is_open(100));
+    /* What it makes begins with what it has. */
+    pid_t child = fork_with(0);
+    if (child == 0) {
+        printf("its child is in %.5s, has %d %d\n", getcwd(now, sizeof now), is_open(*(int *)file), is_open(100));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait_for(child);
+    return NULL;
+}
+
+static int unshares_memory(void *unused)
+{
+    (void)unused;
+    refusal("shared memory", CLONE_VM);
+    refusal("perhaps shared actions", CLONE_SIGHAND);
+    return 0;
+}
+
+static void divided(void)
+{
+    char now[4096];
+    pthread_t thread;
+    pid_t child;
+    int kept = open("/dev/null", O_RDONLY);
+
+    umask(022);
+    if (chdir("/usr") < 0)
+        exit(1);
+    if ((child = fork_with(CLONE_FILES | CLONE_FS)) == 0) {
+        refusal("nothing", 0);
+        refusal("descriptors", CLONE_FILES);
+        refusal("directories", CLONE_FS);
+        close(kept);
+        umask(077);
+        fflush(stdout);
+        _exit(chdir("/etc"));
+    }
+    wait_for(child);
+    printf("in %s, umask %03o, has it %d\n", getcwd(now, sizeof now), umask(022), is_open(kept));
+    pthread_create(&thread, NULL, goes_away, &kept);
+    pthread_join(thread, NULL);
+    printf("in %s, umask %03o, has %d %d\n", getcwd(now, sizeof now), umask(022), is_open(kept), is_open(100));
+    /* It may be a moment until the thread that was joined is gone. */
+    for (int round = 0; round < 5000 && unshare(CLONE_THREAD) < 0; round++)
+        usleep(1000);
+    refusal("alone", CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM);
+    refusal("what there is not", 1);
+    wait_for(clone(unshares_memory, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
+    wait_for(clone(unshares_memory, stack + sizeof stack, CLONE_VM | CLONE_SIGHAND | CLONE_VFORK | SIGCHLD, NULL));
+}
+
 int main(int count, char **words)
 {
     program = words[0];
@@ -183,5 +281,7 @@ int main(int count, char **words)
     descriptors();
     directories();
     actions();
+    numbers();
+    divided();
     return 0;
 }

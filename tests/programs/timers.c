@@ -1,6 +1,7 @@
 // Timers: of real time, of CPU time, with a signal to a process and to a thread, overruns, and what they tell.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -203,6 +204,33 @@ static void never_less(void) {
     printf("less than before: %d\n", went_back);
 }
 
+// As /proc lists them, without the process's number.
+static void listed(void) {
+    // A child has no timers yet.
+    pid_t child = fork();
+    if (child > 0) {
+        waitpid(child, NULL, 0);
+        return;
+    }
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_ptr = (void *)0x1234};
+    timer_t timers[3];
+    char text[1024] = {0}, number[32];
+    timer_create(CLOCK_MONOTONIC, &event, &timers[0]);
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timers[1]);
+    timer_create(CLOCK_REALTIME, NULL, &timers[2]);
+    int file = open("/proc/self/timers", O_RDONLY);
+    if (read(file, text, sizeof text - 1) < 0) perror("read");
+    snprintf(number, sizeof number, "id.%d", getpid());
+    for (char *at = text; *at; at++)
+        if (strncmp(at, number, strlen(number)) == 0) printf("id.N"), at += strlen(number) - 1;
+        else putchar(*at);
+    close(file);
+    fflush(stdout);
+    _exit(0);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     intervals(ITIMER_REAL, SIGALRM, "real");
@@ -215,6 +243,7 @@ int main(void) {
     to_a_thread();
     overrun();
     refusals();
+    listed();
     never_less();
     cpu_limit();
     return 0;

@@ -64,6 +64,10 @@ fn a_damaged_program_is_126() {
         damage(&mut bytes);
         file(at, name, &bytes)
     };
+    let mainframe = damaged("s390", &|bytes| bytes[5..20].copy_from_slice(b"\x02\x01\0\0\0\0\0\0\0\0\0\0\x02\0\x16"));
+    refused_file(&mainframe, "it is a program for 64-bit big-endian S/390, not for 64-bit x86");
+    let narrow = damaged("mips", &|bytes| (bytes[4], bytes[5], bytes[18], bytes[19]) = (1, 1, 8, 0));
+    refused_file(&narrow, "it is a program for 32-bit MIPS, not for 64-bit x86");
     refused_file(&damaged("arm", &|bytes| bytes[18] = 183), "it is a program for 64-bit ARM, not for 64-bit x86");
     refused_file(&damaged("object", &|bytes| bytes[16] = 1), "it is an ELF file but no program");
     refused_file(&damaged("short", &|bytes| bytes.truncate(1000)), "a segment lies beyond the end of the ELF file");

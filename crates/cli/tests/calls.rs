@@ -22,6 +22,51 @@ fn faults_come_in_the_order_of_the_hardware() {
     );
 }
 
+/// #SS, not #GP, for what the stack pointers lead to.
+#[test]
+fn an_address_that_is_none_is_told_by_its_segment() {
+    let story = same_transcript("stack_segment");
+    assert!(story.contains("load_rbp 0x4141414141414140: signal 7 code 128 at (nil) trap 12 error 0"), "{story}");
+    assert!(story.contains("load_r12 0x4141414141414140: signal 11 code 128 at (nil) trap 13 error 0"), "{story}");
+}
+
+#[test]
+fn instructions_of_kernels_are_refused_as_the_hardware_does() {
+    let story = same_transcript("privileged");
+    assert!(story.contains("rdmsr: signal 11 code 128 trap 13 error 0, code+0 at 0"), "{story}");
+    assert!(story.contains("int2e: signal 11 code 128 trap 13 error 0x172, code+0 at 0"), "{story}");
+}
+
+/// A death by #GP has one cause, which is told.
+#[test]
+fn a_death_by_an_instruction_of_kernels_names_it() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let program = compile("privileged", directory.path());
+    let said = stderr(&under_pagewalk(&[], &program, &["halt"]));
+    assert!(said.contains("SIGSEGV: hlt, an instruction that only a kernel may execute, by main at "), "{said}");
+}
+
+/// Linux answers them where the processor does not let programs look.
+#[test]
+fn registers_of_the_kernel_are_told_as_linux_does() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let program = compile("privileged", directory.path());
+    let guest = under_pagewalk(&["--quiet"], &program, &["tell"]);
+    assert!(stdout(&guest).starts_with("00000000feffffffffffcccccccccccc"), "{}", stdout(&guest));
+    let processor = std::fs::read_to_string("/proc/cpuinfo").expect("the host has a processor");
+    if processor.split_whitespace().any(|flag| flag == "umip") {
+        assert_eq!(stdout(&guest), stdout(&natively(&program, &["tell"])));
+    }
+}
+
+/// Content of which a part cannot be read, and a heap that meets the next map.
+#[test]
+fn edges_are_where_linux_has_them() {
+    let story = same_transcript("edges");
+    assert!(story.contains("pipe 10 of 4096: -1 EFAULT, arrived 0\n"), "{story}");
+    assert!(story.contains("file 10 of 4096: 10 , arrived 0\n") && story.contains("data, -4095: not"), "{story}");
+}
+
 #[test]
 fn futexes_that_are_locks_are_handed_on() {
     let story = same_transcript("lock_futexes");
@@ -80,6 +125,17 @@ fn capabilities_are_those_of_the_guest() {
 }
 
 #[test]
+fn descriptors_tell_their_owners() {
+    let story = same_transcript("descriptor_signals");
+    assert!(story.contains("told: signal 23") && story.contains("typed: signal 29"), "{story}");
+}
+
+#[test]
+fn requests_are_those_of_linux() {
+    same_transcript("requests");
+}
+
+#[test]
 fn what_was_asked_of_the_scheduler_is_told_back() {
     same_transcript("scheduling");
 }
@@ -111,6 +167,12 @@ fn who_is_told_of_a_typed_character_may_answer_at_once() {
 #[test]
 fn timers_of_real_and_of_cpu_time_end() {
     same_transcript("timers");
+}
+
+#[test]
+fn barriers_are_registered_keys_are_none_and_offsets_end() {
+    let story = same_transcript("barriers");
+    assert!(story.contains("core alone\nprivate: -1 EPERM\ncore: 0 \n"), "{story}");
 }
 
 #[test]

@@ -6,34 +6,31 @@ use common::{pagewalk, stderr, stdout};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use tempfile::TempDir;
 
 /// A shell that says `ready` and goes on until somebody ends it.
 const SERVICE: &str = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.02; done";
 /// One that a polite signal does not end.
 const DEAF: &str = "trap '' TERM; echo ready; while :; do sleep 0.02; done";
 
-/// A pagewalk that runs a shell script, with sockets in a directory of its own.
+/// A pagewalk that runs a shell script.
 struct Service {
     child: Child,
     output: BufReader<ChildStdout>,
-    runtime: TempDir,
 }
 
 impl Service {
     /// Starts it and waits until the script has said `ready`.
     fn start(options: &[&str], script: &str) -> Self {
-        let runtime = tempfile::tempdir().unwrap();
         let mut command = pagewalk(options);
-        command.env("XDG_RUNTIME_DIR", runtime.path()).args(["sh", "-c", script]);
+        command.args(["sh", "-c", script]);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("pagewalk starts");
         let output = BufReader::new(child.stdout.take().expect("a pipe was asked for"));
-        let mut service = Self { child, output, runtime };
+        let mut service = Self { child, output };
         assert_eq!(service.line(), "ready");
         service
     }
@@ -48,12 +45,8 @@ impl Service {
         self.child.id().to_string()
     }
 
-    fn socket(&self) -> PathBuf {
-        self.runtime.path().join("pagewalk").join(self.pid())
-    }
-
     fn ctl(&self, words: &[&str]) -> Output {
-        ctl(self.runtime.path(), &self.pid(), words)
+        ctl(&self.pid(), words)
     }
 
     /// What it printed on stdout to its end, and how it ended.
@@ -68,10 +61,19 @@ impl Service {
     }
 }
 
-fn ctl(runtime: &Path, pid: &str, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pagewalk"));
-    command.env("XDG_RUNTIME_DIR", runtime).args(["ctl", pid]).args(words);
-    command.output().expect("pagewalk starts")
+fn ctl(pid: &str, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pagewalk")).args(["ctl", pid]).args(words).output().expect("pagewalk starts")
+}
+
+fn user() -> u32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::geteuid() }
+}
+
+/// Asks by the socket alone.
+fn connects(pid: &str) -> bool {
+    let name = format!("pagewalk/{}/{pid}", user());
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).is_ok()
 }
 
 fn refused(output: &Output, status: i32, sentence: &str) {
@@ -92,11 +94,8 @@ fn a_running_pagewalk_reports_and_ends_cleanly() {
     let kinds = ["zero_fill", "file", "copy_on_write", "swap_in", "stack_growth"];
     assert_eq!(faults("minor") + faults("major"), kinds.map(faults).iter().sum::<u64>());
 
-    let socket = service.socket();
-    assert_eq!(fs::metadata(socket.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
     let stopped = service.ctl(&["stop"]);
     assert!(stopped.status.success(), "{}", stderr(&stopped));
-    assert!(!socket.exists());
     let (rest, output) = service.end();
     assert_eq!((rest.as_str(), output.status.code()), ("bye", Some(7)));
     assert!(stderr(&output).contains("ended with exit status 7: "), "{}", stderr(&output));
@@ -168,46 +167,110 @@ fn reports_come_at_intervals() {
     assert!(said.matches(" runs: ").count() >= 2 && said.matches(" succeeded: ").count() == 1, "{said}");
 }
 
+/// What the first process left behind goes on, and the reports meanwhile say so.
+#[test]
+fn the_last_report_alone_is_a_verdict() {
+    let service = Service::start(&["--report-every", "50ms"], "sleep 1 & sleep 1 & echo ready");
+    let said = stderr(&service.end().1);
+    let verdicts = ["sh succeeded, 2 processes go on: ", "sh succeeded: "].map(|verdict| said.matches(verdict).count());
+    assert!(verdicts[0] >= 1 && verdicts[1] == 1, "{said}");
+}
+
 #[test]
 fn a_process_that_is_no_pagewalk_is_named_in_one_sentence() {
-    let runtime = tempfile::tempdir().unwrap();
-    let no_such = "process 1 is no running pagewalk of yours";
-    refused(&ctl(runtime.path(), "1", &["report"]), 127, no_such);
-    refused(&ctl(runtime.path(), "4194305", &["stop"]), 127, "process 4194305 is no running pagewalk of yours");
-    assert_eq!(ctl(runtime.path(), "0", &["stop"]).status.code(), Some(125));
-    assert_eq!(ctl(runtime.path(), "1", &["stop", "--grace", "10"]).status.code(), Some(125));
-    assert_eq!(ctl(runtime.path(), "1", &["dance"]).status.code(), Some(125));
+    refused(&ctl("1", &["report"]), 127, "process 1 is no running pagewalk of yours");
+    refused(&ctl("4194305", &["stop"]), 127, "process 4194305 is no running pagewalk of yours");
+    assert_eq!(ctl("0", &["stop"]).status.code(), Some(125));
+    assert_eq!(ctl("1", &["stop", "--grace", "10"]).status.code(), Some(125));
+    assert_eq!(ctl("1", &["dance"]).status.code(), Some(125));
+}
+
+/// Wherever a file of its could be, there is none, while it runs and when it was killed.
+#[test]
+fn a_killed_pagewalk_leaves_nothing() {
+    let places = tempfile::tempdir().unwrap();
+    let mut command = pagewalk(&["--quiet"]);
+    for place in ["TMPDIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME", "HOME"] {
+        command.env(place, places.path());
+    }
+    let child = command.args(["sh", "-c", SERVICE]).stdout(Stdio::piped()).spawn();
+    let mut child = child.expect("pagewalk starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let pid = child.id().to_string();
+    assert!(line == "ready\n" && connects(&pid));
+    let shared = format!("/tmp/pagewalk-{}/{pid}", user());
+    assert!(fs::symlink_metadata(&shared).is_err());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    refused(&ctl(&pid, &["report"]), 127, &format!("process {pid} is no running pagewalk of yours"));
+    assert!(!connects(&pid) && fs::symlink_metadata(&shared).is_err());
+    assert_eq!(fs::read_dir(places.path()).unwrap().count(), 0);
+}
+
+/// A user who is not the tests' own, if the tests may become one.
+const SOMEBODY: u32 = 65534;
+
+/// Python, as somebody else, with a socket and a name for it.
+fn python(script: &str, name: &str) -> Command {
+    let begin = "import os, socket, sys; s = socket.socket(socket.AF_UNIX); name = '\\0' + sys.argv[1];";
+    let mut command = Command::new("python3");
+    command.args(["-c", &format!("{begin} {script}"), name]).stdout(Stdio::piped()).stdin(Stdio::piped());
+    if user() == 0 {
+        command.uid(SOMEBODY).current_dir("/");
+    }
+    command
 }
 
 #[test]
-fn a_killed_pagewalk_leaves_no_socket_for_long() {
-    let mut service = Service::start(&[], SERVICE);
-    let (pid, socket) = (service.pid(), service.socket());
-    service.child.kill().unwrap();
-    service.child.wait().unwrap();
-    assert!(socket.exists());
-    refused(&service.ctl(&["report"]), 127, &format!("process {pid} is no running pagewalk of yours"));
-    assert!(!socket.exists());
+fn only_its_owner_is_heard() {
+    let service = Service::start(&["--quiet"], SERVICE);
+    if user() == 0 {
+        let name = format!("pagewalk/{}/{}", user(), service.pid());
+        let said = python("s.connect(name); print(s.makefile().read())", &name).output().unwrap();
+        assert_eq!(stdout(&said).trim(), "no\nyou are not its owner");
+        // A server that waits for a stranger's next word would not hear its owner.
+        let mut silent =
+            python("s.connect(name); print('ready', flush=True); sys.stdin.read()", &name).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(silent.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line == "ready\n" && service.ctl(&["report"]).status.success());
+        drop(silent.stdin.take());
+        silent.wait().unwrap();
+    }
+    assert!(service.ctl(&["stop"]).status.success());
+    assert_eq!(service.end().1.status.code(), Some(7));
 }
 
+/// Whoever takes a name is not believed: neither another process, nor, with the right number, another user's.
 #[test]
-fn a_directory_that_others_may_enter_is_not_used() {
-    let runtime = tempfile::tempdir().unwrap();
-    let place = runtime.path().join("pagewalk");
-    fs::DirBuilder::new().mode(0o755).create(&place).unwrap();
-    let output = pagewalk(&[]).env("XDG_RUNTIME_DIR", runtime.path()).arg("true").output().unwrap();
-    assert!(output.status.success());
-    assert!(stderr(&output).starts_with("pagewalk: pagewalk ctl will not reach this run: "), "{}", stderr(&output));
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
-    fs::write(place.join("1"), "").unwrap();
-    refused(&ctl(runtime.path(), "1", &["report"]), 125, "is not a directory of yours alone");
+fn nobody_else_poses_as_a_pagewalk() {
+    let poses = "s.bind(name.replace('PID', str(os.getpid()))); s.listen(9); print('ready', flush=True); \
+                 t, _ = s.accept(); print(t.makefile().read() or 'nothing')";
+    let mut names = vec!["4194304"];
+    if user() == 0 {
+        names.push("PID");
+    }
+    for pid in names {
+        let mut child = python(poses, &format!("pagewalk/{}/{pid}", user())).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let pid = pid.replace("PID", &child.id().to_string());
+        refused(&ctl(&pid, &["report"]), 127, &format!("process {pid} is no running pagewalk of yours"));
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "nothing\n");
+        child.wait().unwrap();
+    }
 }
 
 /// Neither by `ctl`, to which the other end of the socket is nobody in there, nor by the socket itself.
 #[test]
 fn a_program_does_not_control_its_own_machine() {
     let asks = "import os, socket, sys; s = socket.socket(socket.AF_UNIX); \
-                s.connect(os.environ['XDG_RUNTIME_DIR'] + '/pagewalk/' + sys.argv[1]); s.send(b'stop 0\\n'); \
+                s.connect('\\0pagewalk/%d/' % os.geteuid() + sys.argv[1]); s.send(b'stop 0\\n'); \
                 print(s.makefile().read().replace('\\n', ' '))";
     let ctl = env!("CARGO_BIN_EXE_pagewalk");
     let script = format!("echo ready; read pid; {ctl} ctl $pid stop 2>&1; echo $?; python3 -c \"{asks}\" $pid");

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::pagewalk;
+use common::{compile, pagewalk};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 /// Calls whose arguments are the same natively and under pagewalk, addresses aside.
-const COMPARED: [&str; 5] = ["openat", "access", "mprotect", "close", "exit_group"];
+const COMPARED: [&str; 8] = ["openat", "access", "mprotect", "close", "exit_group", "getcwd", "fstat", "newfstatat"];
 
 /// The names and arguments of calls in a trace, with addresses as `@`; strace's and ours differ in nothing else.
 fn calls(trace: &str) -> BTreeSet<String> {
@@ -53,4 +53,41 @@ fn calls_are_printed_in_straces_words() {
     assert!(opens.len() >= 5 && opens.iter().any(|call| call.contains("O_WRONLY|O_CREAT|O_APPEND, 0666")), "{opens:?}");
     let missing: Vec<&String> = theirs.iter().filter(|call| !ours.contains(*call)).collect();
     assert!(missing.is_empty(), "strace prints {missing:#?}, and we {ours:#?}");
+}
+
+/// What a call has filled is printed, not where.
+#[test]
+fn what_was_read_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (link, events) = (directory.path().join("link"), directory.path().join("events"));
+    std::os::unix::fs::symlink("some where", &link).unwrap();
+    let options = ["--quiet", "--events", "calls", "--events-to", events.to_str().unwrap()];
+    let script = format!("readlink {}; echo nineteen characters | cat", link.display());
+    assert!(pagewalk(&options).args(["sh", "-c", &script]).status().unwrap().success());
+    let events = fs::read_to_string(events).unwrap();
+    assert!(events.contains("\"some where\", "), "{events}");
+    assert!(events.contains("read(0, \"nineteen characters\\n\", "), "{events}");
+    assert!(events.contains("read(3, \"\\x7fELF"), "{events}");
+}
+
+#[test]
+fn what_other_calls_have_filled_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, events) = (compile("filled", directory.path()), directory.path().join("events"));
+    let options = ["--quiet", "--events", "calls", "--events-to", events.to_str().unwrap()];
+    assert!(pagewalk(&options).arg(&program).current_dir(directory.path()).status().unwrap().success());
+    let events = fs::read_to_string(events).unwrap();
+    for call in [
+        "pipe2([3, 4], O_CLOEXEC) = 0",
+        "socketpair(AF_UNIX, SOCK_STREAM, 0, [5, 6]) = 0",
+        r#"readv(3, [{iov_base="firs", iov_len=4}, {iov_base="t second", iov_len=40}], 2) = 12"#,
+        r#"recvmsg(6, {msg_iov=[{iov_base="mess", iov_len=4}, {iov_base="age", iov_len=40}], msg_iovlen=2, ...}, 0) = 7"#,
+        "{st_mode=S_IFCHR|",
+        ", st_rdev=makedev(0x1, 0x3), ...}",
+        ", {st_mode=S_IFIFO|0600, st_size=0, ...}",
+        ", [{WIFEXITED(s) && WEXITSTATUS(s) == 3}], 0, NULL) = ",
+        ", [{WIFSIGNALED(s) && WTERMSIG(s) == SIGABRT",
+    ] {
+        assert!(events.contains(call), "{call} is not among\n{events}");
+    }
 }

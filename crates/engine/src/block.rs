@@ -1,6 +1,7 @@
 //! What the engine remembers of the code it has made.
 
 use crate::asm::Reg;
+use crate::gate::Exits;
 use crate::source::LONGEST_INSTRUCTION;
 use crate::translate::{Sharing, Variant};
 use addr::{Access, VirtAddr};
@@ -294,20 +295,31 @@ impl InstructionBytes {
 /// word from the block's first host byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fixup {
-    /// A [`Reason`]; a jump to the exit stub follows.
+    /// A [`Reason`], which goes to memory; a jump to the exit stub follows.
     Leave(u16),
+    /// A [`Reason`], which goes to a register; a jump to the exit stub for that register follows.
+    LeaveThrough(Reg, u16),
     /// The block's own number.
     Origin(u16),
 }
 
 impl Fixup {
-    /// From the word of [`Fixup::Leave`] to the rel32 of the jump after it.
+    /// From the word of a reason to the rel32 of the jump after it.
     pub const TO_JUMP: usize = 5;
 
     /// The offset of the word.
     pub fn at(self) -> usize {
         match self {
-            Self::Leave(at) | Self::Origin(at) => usize::from(at),
+            Self::Leave(at) | Self::LeaveThrough(_, at) | Self::Origin(at) => usize::from(at),
+        }
+    }
+
+    /// Where the jump after it leads, if it is a reason.
+    pub fn exit(self, exits: Exits) -> Option<u64> {
+        match self {
+            Self::Leave(_) => Some(exits.main),
+            Self::LeaveThrough(register, _) => Some(exits.through(register)),
+            Self::Origin(_) => None,
         }
     }
 }
@@ -338,11 +350,16 @@ pub enum Keeping {
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     /// Offset of its first host byte in the block.
-    pub host: u32,
+    pub host: u16,
     /// Offset of its first guest byte in the block.
     pub guest: u16,
     /// Where the registers are when the instruction itself executes.
     pub placement: Placement,
+}
+
+impl Mark {
+    /// At the first byte of a block.
+    pub const START: Self = Self { host: 0, guest: 0, placement: Placement { parked: SPARES, flags: Flags::InCpu } };
 }
 
 /// A translated block.

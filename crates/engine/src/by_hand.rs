@@ -45,7 +45,9 @@ pub fn fetch_and_execute(state: State<'_>, guest: &Guest<'_>, rip: VirtAddr, isa
 
 /// Executes a decoded instruction.
 pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa) -> Next {
-    let outcome = if features::is_executable(instruction) {
+    let outcome = if features::is_refused(instruction) {
+        Err(Exit::Exception(Exception::GeneralProtection))
+    } else if features::is_executable(instruction) {
         one(state, guest, instruction, isa)
     } else {
         Err(undefined(instruction))
@@ -96,6 +98,15 @@ pub fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
     found.ok_or(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined)))
 }
 
+/// `int n`: a program may use the gates of #BP and #OF, and no other (SDM vol. 3, 6.12.1.1).
+fn interrupt(next: VirtAddr, vector: u8) -> Result<Next, Exit> {
+    match vector {
+        3 => Ok(Next::Stop(next, Exit::Exception(Exception::Breakpoint))),
+        4 => Ok(Next::Stop(next, Exit::Exception(Exception::Overflow))),
+        _ => Err(Exit::Exception(Exception::Selector(u16::from(vector) * 8 + 2))),
+    }
+}
+
 fn one(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa) -> Result<Next, Exit> {
     use Mnemonic::*;
     let next = VirtAddr::new(instruction.next_ip());
@@ -108,6 +119,7 @@ fn one(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, isa: Isa)
     match instruction.mnemonic() {
         Syscall => return Ok(Next::Stop(next, Exit::Syscall)),
         Int3 => return Ok(Next::Stop(next, Exit::Exception(Exception::Breakpoint))),
+        Int => return interrupt(next, instruction.immediate8()),
         Int1 => return Ok(Next::Stop(next, Exit::Exception(Exception::Debug))),
         Ud0 | Ud1 | Ud2 | Sysenter => return Err(undefined(instruction)),
         Call => return stack::call(state, guest, instruction).map(Next::At),

@@ -174,7 +174,7 @@ impl CodeCache {
     /// The instruction of a block whose host code contains the byte at an offset from the block's first, and its number.
     pub fn mark_at(&self, block: &Block, host: u32) -> Option<(usize, Mark)> {
         let marks = self.marks_of(block);
-        let index = marks.partition_point(|mark| mark.host <= host).checked_sub(1)?;
+        let index = marks.partition_point(|mark| u32::from(mark.host) <= host).checked_sub(1)?;
         Some((index, marks[index]))
     }
 
@@ -214,18 +214,19 @@ impl CodeCache {
     /// # Errors
     /// When its first instruction cannot be fetched.
     pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
-        let map = &self.maps[&self.map_of(tables)];
-        if map.users > 1 {
+        let map = self.map_of(tables);
+        if self.maps[&map].users > 1 {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
             source::frame_of(tables, rip)?;
         }
-        if let Some(of_page) = map.by_page.get(&rip.page())
+        // Also for a block that is there: a way into it may be made next.
+        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
+            self.empty();
+        }
+        if let Some(of_page) = self.maps[&map].by_page.get(&rip.page())
             && let Some(id) = self.alive(of_page, rip, variant)
         {
             return Ok(id);
-        }
-        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
-            self.empty();
         }
         match self.recall(tables, rip, variant) {
             Some(id) => Ok(id),
@@ -275,7 +276,7 @@ impl CodeCache {
             first_fixup: self.fixups.len() as u32,
             host: self.used,
             address: self.host_address(self.used),
-            exit: self.gate.exit,
+            exits: self.gate.exits,
             map,
             sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
         }
@@ -301,9 +302,10 @@ impl CodeCache {
             }
             let of_page = map.page(*page, *pfn);
             debug_assert_eq!(of_page.pfn, *pfn, "a page that is elsewhere now was forgotten");
-            of_page.dependents.push(id);
             if *page == block.rip.page() {
                 of_page.enter(block.rip, block.variant, id);
+            } else {
+                of_page.others.push(id);
             }
         }
         // A prepared block is looked up anew each time; marking for it would make a store that patches the next

@@ -48,8 +48,8 @@ impl CodeMap {
 pub struct PageOfBlocks {
     /// Where the page was when the first of them was translated; were it elsewhere now, they would all be forgotten.
     pub pfn: Pfn,
-    /// Blocks that depend on the page.
-    pub dependents: Vec<BlockId>,
+    /// Blocks that depend on the page and are none of its entries: they begin in others, or another has taken their place.
+    pub others: Vec<BlockId>,
     pub starts: Starts,
     /// In the order of their keys.
     entries: Vec<Entry>,
@@ -71,19 +71,24 @@ impl Entry {
 
 impl PageOfBlocks {
     fn new(pfn: Pfn) -> Box<Self> {
-        Box::new(Self { pfn, dependents: Vec::new(), starts: Starts::default(), entries: Vec::new() })
+        Box::new(Self { pfn, others: Vec::new(), starts: Starts::default(), entries: Vec::new() })
     }
 
     /// Makes a block the one that begins at an address of the page.
     pub fn enter(&mut self, rip: VirtAddr, variant: Variant, block: BlockId) {
         let key = Entry::key(rip, variant);
         match self.entries.binary_search_by_key(&key, |entry| entry.key) {
-            Ok(at) => self.entries[at].block = block,
+            Ok(at) => self.others.push(std::mem::replace(&mut self.entries[at].block, block)),
             Err(at) => self.entries.insert(at, Entry { key, block }),
         }
         if variant == Variant::Plain {
             self.starts.add(rip);
         }
+    }
+
+    /// Every block that depends on the page.
+    pub fn dependents(&self) -> impl Iterator<Item = BlockId> {
+        self.entries.iter().map(|entry| entry.block).chain(self.others.iter().copied())
     }
 
     /// The blocks that begin in the page, in the order of their keys.

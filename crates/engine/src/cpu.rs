@@ -65,7 +65,7 @@ impl Cpu {
     /// Runs a guest thread until something happens that only the kernel can see to.
     pub fn run(&mut self, registers: &mut Registers, tables: &Arc<Tables>, budget: Budget) -> Exit {
         self.switch_to(tables);
-        trap::prepare_thread(&self.view, &self.code, self.gate.exit);
+        trap::prepare_thread(&self.view, &self.code, self.gate.exits.main);
         host::set_gs_base(self.view.base());
         let state = State { view: &self.view };
         state.load(registers);
@@ -134,7 +134,7 @@ impl Cpu {
                     run.exactness = Exactness::Exact;
                     blocks_left = blocks_left.saturating_add(1);
                 }
-                After::Stop(rip, exit) => return (rip, exit),
+                After::Stop(rip, exit) => return (rip, run.without_address(rip, exit)),
             }
         }
     }

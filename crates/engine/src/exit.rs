@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Exit {
     /// A `syscall` instruction; RIP is past it, RCX and R11 are set.
     Syscall,
-    /// The walk refused an access.
+    /// The walk refused an access to an address of the space.
     Fault(Fault),
     /// The instruction raised an exception.
     Exception(Exception),
@@ -48,6 +48,12 @@ pub enum Exception {
     InvalidOpcode(Opcode),
     /// #GP: a misaligned or non-canonical operand, a privileged instruction.
     GeneralProtection,
+    /// #GP about a selector or a gate, with its error code: one that a program may not use.
+    Selector(u16),
+    /// #OF: `int 4`; RIP is past it.
+    Overflow,
+    /// #SS: a non-canonical operand in the stack segment.
+    StackSegment,
     /// #MF: an unmasked x87 exception; the si_code of SIGFPE.
     X87(i32),
     /// #XM: an unmasked SSE exception; the si_code of SIGFPE.

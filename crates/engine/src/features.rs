@@ -79,6 +79,16 @@ pub fn is_executable(instruction: &Instruction) -> bool {
         })
 }
 
+/// Whether an instruction is a kernel's alone, on any processor: some of these belong to extensions that programs cannot
+/// use.
+pub fn is_refused(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    matches!(
+        instruction.mnemonic(),
+        Rdmsr | Wrmsr | Rdpmc | Wbnoinvd | Invpcid | Xsaves | Xsaves64 | Xrstors | Xrstors64 | Sysexit | Sysexitq
+    )
+}
+
 /// Whether an instruction names a mask register of AVX-512.
 pub fn uses_opmask(instruction: &Instruction) -> bool {
     (0..instruction.op_count())
@@ -164,6 +174,14 @@ pub fn alignment(instruction: &Instruction) -> Option<u64> {
         _ => false,
     };
     needs.then_some(bytes)
+}
+
+/// Whether the memory operand is in the stack segment: its base is RSP or RBP. In 64-bit mode prefixes for other segments
+/// than FS and GS say nothing (SDM vol. 2, 2.1.1).
+pub fn is_in_stack_segment(instruction: &Instruction) -> bool {
+    let base = instruction.memory_base().full_register();
+    matches!(base, Register::RSP | Register::RBP)
+        && !matches!(instruction.memory_segment(), Register::FS | Register::GS)
 }
 
 /// `mov` with an absolute 64-bit address.

@@ -3,6 +3,7 @@
 //! ```text
 //! enter(view in RDI): saves the callee-saved registers and the stack pointer of the host, loads MXCSR, vector
 //!                     registers, flags and general registers from the save area, jumps to Slot::TARGET
+//! exit through a register: stores the reason that the register holds, and goes on with
 //! exit:               stores them all back, clears DF, restores the host's, returns to the caller of enter
 //! ```
 //! No register survives in between but through the save area, and the host's stack is only touched after RSP is the
@@ -33,12 +34,30 @@ impl Vectors {
     }
 }
 
+/// The host addresses that generated code leaves by.
+#[derive(Clone, Copy, Debug)]
+pub struct Exits {
+    /// The reason stands in its slot.
+    pub main: u64,
+    through: u64,
+}
+
+impl Exits {
+    /// Bytes from the stub for one register to that for the next.
+    const STRIDE: u64 = 16;
+
+    /// The reason is in a register, whose value is lost: half of the bytes of a store.
+    pub fn through(self, register: Reg) -> u64 {
+        self.through + u64::from(register) * Self::STRIDE
+    }
+}
+
 /// The stubs, at the start of the code memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     enter: u64,
-    /// The host address that cold paths jump to.
-    pub exit: u64,
+    /// Where cold paths jump to.
+    pub exits: Exits,
     /// Where the jump cache leads for an address that it does not know, and an indirect entry for one that is not its own.
     pub nowhere: u64,
     /// Bytes of all.
@@ -51,13 +70,20 @@ impl Gate {
         let mut asm = Assembler::new(Vec::new(), memory.address(0));
         let enter = asm.address();
         emit_enter(&mut asm, vectors);
-        let exit = asm.address();
+        let main = asm.address();
         emit_exit(&mut asm, vectors);
         let nowhere = asm.address();
         asm.store_gs_imm(Slot::REASON, Reason::Indirect.encode());
-        asm.jmp(exit);
+        asm.jmp(main);
+        let exits = Exits { main, through: asm.address() };
+        for register in RAX..16 {
+            asm.store_gs(Width::B32, Slot::REASON, register);
+            asm.jmp(main);
+            let unused = exits.through(register + 1) - asm.address();
+            asm.raw(&[0xcc; Exits::STRIDE as usize][..unused as usize]);
+        }
         memory.write(0, asm.bytes());
-        Self { enter, exit, nowhere, bytes: asm.bytes().len() }
+        Self { enter, exits, nowhere, bytes: asm.bytes().len() }
     }
 
     /// Runs generated code until it leaves.

@@ -3,8 +3,9 @@
 //! The software TLB is asked before the instruction itself runs, so a page fault is found first. The hardware looks at
 //! the operand's alignment and at pending x87 exceptions before it looks at pages (measured on Zen; SDM vol. 3, table 6-2
 //! leaves the order of faults of one instruction open), and a near jump to an address that is none is refused before
-//! anything was pushed or popped, where the jump stands. All of this is decided when an access or a jump has been refused,
-//! so it costs nothing before.
+//! anything was pushed or popped, where the jump stands. An access to an address that is none is no page fault but #GP, or
+//! #SS if it was made through the stack segment. All of this is decided when an access or a jump has been refused, so it
+//! costs nothing before.
 
 use crate::asm::RSP;
 use crate::block::Placement;
@@ -14,8 +15,9 @@ use crate::exit::{Exception, Exit};
 use crate::features;
 use crate::run::Run;
 use crate::x87;
-use addr::VirtAddr;
-use iced_x86::{Instruction, Mnemonic};
+use addr::{Access, VirtAddr};
+use iced_x86::{Instruction, Mnemonic, OpKind};
+use mmu::Cause;
 
 /// MXCSR.MM of AMD's processors: operands of SSE instructions other than moves need no alignment.
 const MISALIGNED_MODE: u64 = 1 << 17;
@@ -36,6 +38,34 @@ impl Run<'_> {
             }
             _ => refused,
         }
+    }
+
+    /// What a refused access of the instruction at `rip` is if its address is none.
+    pub fn without_address(&self, rip: VirtAddr, refused: Exit) -> Exit {
+        let Exit::Fault(fault) = refused else { return refused };
+        if fault.refusal.cause != Cause::OutsideSpace {
+            return refused;
+        }
+        let instruction = if fault.access == Access::Execute { None } else { by_hand::fetch(&self.guest(), rip).ok() };
+        let is_on_stack = instruction.is_some_and(|instruction| self.is_refused_on_stack(&instruction));
+        Exit::Exception(if is_on_stack { Exception::StackSegment } else { Exception::GeneralProtection })
+    }
+
+    /// Whether an access to no address that an instruction made is one through the stack segment.
+    fn is_refused_on_stack(&self, instruction: &Instruction) -> bool {
+        let has_operand = (0..instruction.op_count()).any(|index| instruction.op_kind(index) == OpKind::Memory);
+        if !has_operand {
+            return instruction.is_stack_instruction();
+        }
+        let is_operand = || {
+            let first = self.state().operand_address(instruction);
+            let last = first.wrapping_add((instruction.memory_size().size() as u64).saturating_sub(1));
+            !self.guest().is_in_space(first) || !self.guest().is_in_space(last)
+        };
+        if instruction.is_stack_instruction() && !is_operand() {
+            return true;
+        }
+        features::is_in_stack_segment(instruction)
     }
 
     /// The x87 exception that the instruction at `rip` raises before it does anything else.

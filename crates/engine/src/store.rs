@@ -21,11 +21,13 @@ use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::hash::Hasher;
 use std::io;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
-use index::Indexed;
+pub use index::WRITTEN_AT_ONCE;
+use index::{FileWriter, Indexed};
 use volume::Section;
 pub use volume::VolumeWriter;
 
@@ -37,8 +39,14 @@ pub trait Archive: Send {
     /// Where that cannot be seen: then nothing is saved in its place.
     fn load(&self, program: &[u8], translator: &str) -> io::Result<Option<MappedFile>>;
 
-    /// Keeps the bytes, one part after the other, if that can be done: a run is as good without.
-    fn save(&self, program: &[u8], translator: &str, parts: &[&[u8]]);
+    /// An empty file without a name.
+    ///
+    /// # Errors
+    /// Where there cannot be one.
+    fn draft(&self) -> io::Result<File>;
+
+    /// Puts a draft in place of what was saved last for a program, if that can be done: a run is as good without.
+    fn publish(&self, program: &[u8], translator: &str, draft: &File);
 
     /// A number that differs from that of any pagewalk that may translate otherwise.
     fn build(&self) -> u64;
@@ -62,7 +70,7 @@ impl Content {
 pub struct ProgramId(u32);
 
 /// Most bytes saved of one program.
-const MOST_SAVED_BYTES: usize = 128 << 20;
+pub const MOST_SAVED_BYTES: usize = 128 << 20;
 
 /// Most bytes of host memory for what is kept in a run.
 const MOST_MADE_BYTES: usize = 256 << 20;
@@ -231,15 +239,29 @@ impl Store {
         }
     }
 
+    /// A file for what this run has made of a program, if it is all there is to save of it: then it need not be in memory
+    /// before.
+    pub fn begin_file(&self, program: ProgramId) -> Option<FileWriter> {
+        let is_first = self.of(program).volumes.is_empty() && self.of(program).saving == Saving::Wanted;
+        let archive = self.archive.as_ref().filter(|_| is_first)?;
+        FileWriter::new(archive.draft().ok()?).ok()
+    }
+
+    /// Saves such a file.
+    pub fn end_file(&self, program: ProgramId, file: FileWriter) {
+        if let (Some(archive), Ok(file)) = (&self.archive, file.finish(self.stamp)) {
+            archive.publish(&self.of(program).name, &self.translator, &file);
+        }
+    }
+
     /// Saves what is worth it.
     pub fn save(&self) {
         let Some(archive) = &self.archive else { return };
         for program in self.programs.iter().filter(|program| program.is_worth_saving() && program.is_whole()) {
-            let sections = program.latest_sections();
-            let sections: Vec<&[u8]> = sections.iter().map(|section| &**section).collect();
-            let index = index::write(self.stamp, &sections);
-            let parts: Vec<&[u8]> = std::iter::once(&index[..]).chain(sections).collect();
-            archive.save(&program.name, &self.translator, &parts);
+            // If it fails, the next run translates again.
+            if let Ok(file) = archive.draft().and_then(|draft| program.write(draft, self.stamp)) {
+                archive.publish(&program.name, &self.translator, &file);
+            }
         }
     }
 
@@ -300,6 +322,13 @@ impl Program {
         self.saving == Saving::Wanted && (self.bytes - self.loaded_bytes) * WORTH_SAVING > self.loaded_bytes
     }
 
+    /// Writes a file of everything that is to be saved.
+    fn write(&self, draft: File, stamp: u64) -> io::Result<File> {
+        let mut file = FileWriter::new(draft)?;
+        self.latest_sections().iter().try_for_each(|section| file.append(section))?;
+        file.finish(stamp)
+    }
+
     /// A section for each of the latest contents of every page, oldest first; pages that this run needed come first, and
     /// others as far as there is room.
     fn latest_sections(&self) -> Vec<Cow<'_, [u8]>> {
@@ -338,8 +367,14 @@ impl Program {
         }
         let newest: BTreeMap<u16, &[u8]> = sections.into_iter().flat_map(volume::records).collect();
         let mut volume = VolumeWriter::default();
-        newest.into_iter().for_each(|(key, record)| volume.record(key, record));
-        volume.end_section(page, content);
+        volume.begin_section(page, content);
+        for (key, record) in newest {
+            volume.record(key, |to| {
+                to.extend_from_slice(record);
+                Some(())
+            });
+        }
+        volume.end_section();
         Cow::Owned(volume.finish())
     }
 }

@@ -24,6 +24,7 @@ mod string;
 
 use crate::analysis::{Analysed, Class, Shapes, UsesX87, analyse};
 use crate::block::{Block, BlockId, Fixup, Flags, Helper, Keeping, LeadsOn, Link, Liveness, Mark, PartNumbers, Site};
+use crate::gate::Exits;
 use crate::sabotage::Sabotage;
 use crate::source::{FetchRefused, LONGEST_INSTRUCTION, Source};
 use addr::{PAGE_BYTES, VirtAddr};
@@ -142,8 +143,7 @@ pub struct Place {
     /// Host offset in the code cache, and the host address of it.
     pub host: u32,
     pub address: u64,
-    /// The host address of the exit stub.
-    pub exit: u64,
+    pub exits: Exits,
     /// The number of the code map.
     pub map: u64,
     pub sharing: Sharing,

@@ -1,6 +1,7 @@
 //! What a guest is told when a system call fails.
 
 use std::fmt;
+use std::io;
 
 /// An error number of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +38,11 @@ impl Errno {
     /// The error of a number, as a host call returned it.
     pub const fn from_code(code: i32) -> Self {
         Self(code)
+    }
+
+    /// The host's error as a guest is told it.
+    pub(crate) fn of_host(error: &io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
     }
 
     /// The number, positive.

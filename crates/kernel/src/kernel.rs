@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::calls::{LockWaiter, Peers, PidFile};
+use crate::calls::{LockWaiter, Owners, Peers, PidFile};
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -10,12 +10,13 @@ use crate::signal::{SigInfo, SignalFile};
 use crate::task::{FIRST_PID, Pid, Process, State, Status, Task, Tid};
 use crate::terminal::Terminals;
 use crate::waiting::FutexWaiter;
+use crate::warning::{Warning, Warnings};
 use addr::{Access, Registers, VirtAddr};
 use host::cpu_time::CpuTime;
 use host::{FileVault, StandIns};
 use mmu::{Memory, Refusal, Tables};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -87,6 +88,8 @@ pub struct Kernel {
     pub(crate) ipc: Ipc,
     pub(crate) signal_files: Vec<SignalFile>,
     pub(crate) pid_files: Vec<PidFile>,
+    /// Whom descriptors tell by signals.
+    pub(crate) owners: Owners,
     /// Who is at the other end of sockets.
     pub(crate) peers: Peers,
     pub(crate) terminals: Terminals,
@@ -105,8 +108,7 @@ pub struct Kernel {
     random: u64,
     notices: Vec<Tid>,
     events: Vec<TaskEvent>,
-    missing: BTreeSet<u64>,
-    newly_missing: Vec<u64>,
+    pub(crate) warnings: Warnings,
     ended: Vec<ProcessSummary>,
 }
 
@@ -152,6 +154,7 @@ impl Kernel {
             ipc: Ipc::default(),
             signal_files: Vec::new(),
             pid_files: Vec::new(),
+            owners: Owners::default(),
             peers: Peers::default(),
             terminals: Terminals::new(),
             stand_ins: StandIns::new()?,
@@ -163,8 +166,7 @@ impl Kernel {
             new_program: FxHashMap::default(),
             notices: Vec::new(),
             events: Vec::new(),
-            missing: BTreeSet::new(),
-            newly_missing: Vec::new(),
+            warnings: Warnings::default(),
             ended: Vec::new(),
         })
     }
@@ -201,6 +203,16 @@ impl Kernel {
     pub fn resume(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
         self.task(tid).is_notified = false;
         self.resume_waiting(tid, registers)
+    }
+
+    /// A task has waited in the host.
+    pub fn note_sleep(&mut self, tid: Tid) {
+        self.task(tid).switches.voluntary += 1;
+    }
+
+    /// A task has made room for others that wait for their turns.
+    pub fn note_turn_given(&mut self, tid: Tid) {
+        self.task(tid).switches.involuntary += 1;
     }
 
     /// Resolves a page fault, or queues the signal that it ends in.
@@ -308,9 +320,9 @@ impl Kernel {
         std::mem::take(&mut self.events)
     }
 
-    /// The names of system calls that guests made and that are missing, each once.
-    pub fn take_missing_calls(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.newly_missing).into_iter().map(crate::table::name_of).collect()
+    /// What is to be said of the guests since the last call.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        self.warnings.take()
     }
 
     /// When a timer of a guest ends next; [`Kernel::expire_timers`] is to be called then.
@@ -378,12 +390,6 @@ impl Kernel {
         match self.config.aslr {
             Aslr::Off => Aslr::Off,
             Aslr::Seeded(seed) => Aslr::Seeded(seed ^ self.next_random()),
-        }
-    }
-
-    pub(crate) fn note_missing(&mut self, nr: u64) {
-        if self.missing.insert(nr) {
-            self.newly_missing.push(nr);
         }
     }
 

@@ -21,11 +21,13 @@ mod task;
 mod terminal;
 mod timers;
 mod waiting;
+mod warning;
 
 pub use common::Sharing;
 pub use errno::Errno;
-pub use exec::{Image, LoadError};
+pub use exec::{Architecture, ByteOrder, Image, LoadError};
 pub use kernel::{Kernel, KernelConfig, ProcessSummary, Processor, TaskEvent};
 pub use outcome::{Core, Dying, HostCall, Outcome, Spawn, Trap, Wait};
 pub use outside::{Identity, ProcessMaps};
 pub use task::{Pid, Status, Tid};
+pub use warning::Warning;

@@ -6,6 +6,7 @@ use crate::common::Sharing;
 use crate::terminal::Typed;
 use addr::Registers;
 use host::call::Call;
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 /// How a task goes on.
@@ -145,6 +146,8 @@ pub struct Spawn {
     pub files: Sharing,
     /// Its working directory and umask ([`host::guest_thread::own_directory`]).
     pub directory: Sharing,
+    /// The descriptor of the new process that its maker has got: the new one has none, unless it shares them all.
+    pub pid_file: Option<RawFd>,
 }
 
 /// A signal that ends a process.
@@ -184,6 +187,10 @@ pub enum Trap {
     InvalidOpcode,
     /// #GP.
     GeneralProtection,
+    /// #GP about a selector or a gate, with its error code.
+    Selector(u16),
+    /// #OF: rip is past the instruction.
+    Overflow,
     /// #SS.
     StackSegment,
     /// #AC.

@@ -64,6 +64,10 @@ pub(crate) struct Task {
     pub pending: Pending,
     pub alt_stack: AltStack,
     pub scheduling: Scheduling,
+    /// Its descriptors, as far as the kernel knows: who else has them.
+    pub files: Common<()>,
+    /// Its working directory, if that is one of ours.
+    pub directory: Common<Option<String>>,
     /// Where to write zero and wake a futex when it ends; 0 for nowhere.
     pub clear_tid: u64,
     /// The head of its robust futex list; 0 for none.
@@ -84,6 +88,8 @@ pub(crate) struct Task {
     pub host_tid: i32,
     /// The CPU time that was last told of it.
     told_cpu: Cell<CpuTime>,
+    /// How often it left its CPU.
+    pub switches: Switches,
     /// The signal it dies of, while the machine looks at it.
     pub dying: Option<(i32, bool)>,
 }
@@ -109,8 +115,6 @@ pub(crate) struct Process {
     pub space: Option<SpaceId>,
     pub tasks: Vec<Tid>,
     pub actions: Common<Box<[Action; 65]>>,
-    /// Its descriptors, as far as the kernel knows: who else has them.
-    pub files: Common<()>,
     pub pending: Pending,
     /// The program it runs.
     pub image: Image,
@@ -127,8 +131,6 @@ pub(crate) struct Process {
     /// The task that executes a new program and waits to be alone.
     pub alone: Option<Tid>,
     pub children_usage: Times,
-    /// Its working directory, if that is one of ours.
-    pub directory: Common<Option<String>>,
     /// oom_score_adj: -1000 to 1000.
     pub oom_adjustment: i16,
     pub transfers: Transfers,
@@ -154,6 +156,8 @@ pub(crate) struct Past {
     pub peak_areas: u64,
     /// CPU time of threads that have ended.
     pub cpu: CpuTime,
+    /// How often those left their CPUs.
+    pub switches: Switches,
 }
 
 /// What a process read and wrote by system calls.
@@ -186,6 +190,23 @@ pub(crate) struct Times {
     pub minor: u64,
     pub major: u64,
     pub peak_resident_pages: u64,
+    pub switches: Switches,
+}
+
+/// How often a task left its CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Switches {
+    /// It waited for something.
+    pub voluntary: u64,
+    /// Another's turn had come.
+    pub involuntary: u64,
+}
+
+impl std::ops::AddAssign for Switches {
+    fn add_assign(&mut self, other: Self) {
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+    }
 }
 
 impl Times {
@@ -194,6 +215,7 @@ impl Times {
         self.cpu += other.cpu;
         self.minor += other.minor;
         self.major += other.major;
+        self.switches += other.switches;
         self.peak_resident_pages = self.peak_resident_pages.max(other.peak_resident_pages);
     }
 }
@@ -248,6 +270,8 @@ impl Task {
             pending: Pending::default(),
             alt_stack: AltStack::default(),
             scheduling: Scheduling::default(),
+            files: Common::new(()),
+            directory: Common::new(None),
             clear_tid: 0,
             robust_list: 0,
             call: None,
@@ -258,6 +282,7 @@ impl Task {
             is_in_host: false,
             host_tid: 0,
             told_cpu: Cell::default(),
+            switches: Switches::default(),
             dying: None,
         }
     }
@@ -302,14 +327,12 @@ impl Process {
     /// It has ended: what it shared is the others'.
     pub fn leave_shared(&mut self) {
         self.actions.leave();
-        self.files.leave();
-        self.directory.leave();
     }
 
     /// What a process that has ended used, and its children that it waited for.
     pub fn whole_usage(&self) -> Times {
-        let Past { cpu, faults, peak_resident_pages, .. } = self.past;
-        let mut usage = Times { cpu, minor: faults.minor, major: faults.major, peak_resident_pages };
+        let Past { cpu, faults, peak_resident_pages, switches, .. } = self.past;
+        let mut usage = Times { cpu, minor: faults.minor, major: faults.major, peak_resident_pages, switches };
         usage.add(self.children_usage);
         usage
     }

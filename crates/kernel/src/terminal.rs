@@ -139,7 +139,7 @@ impl Kernel {
         let space = self.space_of(args.tid);
         let bytes = match args.nr as i64 {
             libc::SYS_write => self.bytes_in(space, args.at(1), args.at(2).min(LOOKED_AT_BYTES) as usize),
-            _ => self.gather(space, args.at(1), args.at(2)),
+            _ => self.gather(space, args.at(1), args.at(2)).map(|content| content.bytes),
         };
         let bytes = bytes.unwrap_or_default();
         let signal_of = |byte: u8| {

@@ -10,6 +10,7 @@ use crate::signal::{Cause, Pending, SigInfo};
 use crate::task::{Pid, Process, Tid};
 use addr::VirtAddr;
 use host::cpu_time::CpuTime;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 const SI_TIMER: i32 = -2;
@@ -68,6 +69,8 @@ pub(crate) struct CpuAlarms {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timer {
     clock: Clock,
+    /// The clock as Linux names it.
+    clock_number: i32,
     due: Due,
     interval_ns: u64,
     signal: Option<i32>,
@@ -251,6 +254,21 @@ impl Kernel {
         }
     }
 
+    /// The timers of a process as /proc/PID/timers lists them.
+    pub(crate) fn timers_text(&self, pid: Pid) -> String {
+        let timers = self.processes.get(&pid).map_or(&[][..], |process| &process.timers);
+        let mut text = String::new();
+        // The newest first.
+        for (id, timer) in timers.iter().enumerate().rev().filter_map(|(id, timer)| Some((id, timer.as_ref()?))) {
+            let kind = if timer.signal.is_some() { "signal" } else { "none" };
+            let whom = timer.target.map_or_else(|| format!("pid.{pid}"), |tid| format!("tid.{tid}"));
+            let (signal, value, clock) = (timer.signal.unwrap_or(0), timer.value, timer.clock_number);
+            let lines = format!("signal: {signal}/{value:016x}\nnotify: {kind}/{whom}\nClockID: {clock}");
+            writeln!(text, "ID: {id}\n{lines}").expect("a string takes all text");
+        }
+        text
+    }
+
     pub(crate) fn timer_create(&mut self, args: &Args) -> Result<u64, Errno> {
         let clock = self.clock(args.tid, args.int(0))?;
         let space = self.space_of(args.tid);
@@ -279,7 +297,9 @@ impl Kernel {
         }
         process.timers.resize(process.timers.len().max(id + 1), None);
         let value = value.unwrap_or(id as u64);
-        process.timers[id] = Some(Timer { clock, due: Due::Never, interval_ns: 0, signal, value, target, overrun: 0 });
+        let (due, clock_number) = (Due::Never, number_of_clock(args.int(0)));
+        let timer = Timer { clock, clock_number, due, interval_ns: 0, signal, value, target, overrun: 0 };
+        process.timers[id] = Some(timer);
         let told = self.mm.write_all(space, VirtAddr::new(args.at(2)), &(id as i32).to_le_bytes());
         if told.is_err() {
             self.process_of(args.tid).timers[id] = None;
@@ -394,4 +414,13 @@ fn next_used(at: u64, interval_ns: u64, used: u64) -> (Due, i32) {
     }
     let missed = used.saturating_sub(at) / interval_ns;
     (Due::Used(at.saturating_add(interval_ns.saturating_mul(missed + 1))), missed.min(i32::MAX as u64) as i32)
+}
+
+/// The two clocks of the caller's own CPU time are named like those of others, with no number.
+fn number_of_clock(named: i32) -> i32 {
+    match named {
+        libc::CLOCK_PROCESS_CPUTIME_ID => -6,
+        libc::CLOCK_THREAD_CPUTIME_ID => -2,
+        named => named,
+    }
 }

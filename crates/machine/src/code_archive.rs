@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -59,19 +59,11 @@ impl CodeArchive {
         self.directory.join(format!("{}-{hash}{ENDING}", String::from_utf8_lossy(short)))
     }
 
-    fn write(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let found = fs::symlink_metadata(&self.directory)?;
-        if !found.is_dir() || !is_own(&found) {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.make_room(parts.iter().map(|part| part.len() as u64).sum())?;
-        let mut unnamed =
-            OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(&self.directory)?;
-        write_all(&mut unnamed, parts)?;
+    fn put(&self, draft: &File, path: &Path) -> io::Result<()> {
+        self.make_room(draft.metadata()?.len())?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => files::give_name(&unnamed, path),
+            _ => files::give_name(draft, path),
         }
     }
 
@@ -121,9 +113,18 @@ impl Archive for CodeArchive {
         if found.len() == 0 { Ok(None) } else { MappedFile::new(&file).map(Some) }
     }
 
-    fn save(&self, program: &[u8], translator: &str, parts: &[&[u8]]) {
+    fn draft(&self) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let found = fs::symlink_metadata(&self.directory)?;
+        if !found.is_dir() || !is_own(&found) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(&self.directory)
+    }
+
+    fn publish(&self, program: &[u8], translator: &str, draft: &File) {
         // If it fails, the next run translates again.
-        let _ = self.write(&self.file_of(program, translator), parts);
+        let _ = self.put(draft, &self.file_of(program, translator));
     }
 
     fn build(&self) -> u64 {
@@ -148,20 +149,19 @@ fn own_build() -> io::Result<u64> {
     Ok(u64::from_le_bytes(*first))
 }
 
-/// Writes parts one after the other, many at a time where they are short.
-fn write_all(file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
-    let mut buffered = io::BufWriter::with_capacity(1 << 20, file);
-    parts.iter().try_for_each(|part| buffered.write_all(part))?;
-    buffered.flush()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
 
     fn archive(directory: &Path) -> CodeArchive {
         CodeArchive::new(directory.join("code")).unwrap()
+    }
+
+    fn save(archive: &CodeArchive, program: &[u8], translator: &str, bytes: &[u8]) {
+        let draft = archive.draft().unwrap();
+        draft.write_all_at(bytes, 0).unwrap();
+        archive.publish(program, translator, &draft);
     }
 
     fn loaded(archive: &CodeArchive, program: &str) -> Option<Vec<u8>> {
@@ -173,11 +173,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let archive = archive(directory.path());
         assert_eq!(loaded(&archive, "/bin/true"), None);
-        archive.save(b"/bin/true", "plain", &[b"a", b"bc"]);
-        archive.save(b"/usr/bin/true", "plain", &[b"other"]);
-        archive.save(b"/bin/true", "counting", &[b"counts"]);
+        save(&archive, b"/bin/true", "plain", b"abc");
+        save(&archive, b"/usr/bin/true", "plain", b"other");
+        save(&archive, b"/bin/true", "counting", b"counts");
         assert_eq!(loaded(&archive, "/bin/true").unwrap(), b"abc");
-        archive.save(b"/bin/true", "plain", &[b"new"]);
+        save(&archive, b"/bin/true", "plain", b"new");
         assert_eq!(loaded(&archive, "/bin/true").unwrap(), b"new");
         assert_eq!(fs::read_dir(directory.path().join("code")).unwrap().count(), 3);
     }
@@ -186,7 +186,7 @@ mod tests {
     fn a_file_that_is_not_the_users_own_does_not_count() {
         let directory = tempfile::tempdir().unwrap();
         let archive = archive(directory.path());
-        archive.save(b"p", "plain", &[b"bytes"]);
+        save(&archive, b"p", "plain", b"bytes");
         let path = archive.file_of(b"p", "plain");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
         assert!(archive.load(b"p", "plain").is_err());
@@ -199,17 +199,17 @@ mod tests {
     fn the_files_used_longest_ago_make_room_and_others_stay() {
         let directory = tempfile::tempdir().unwrap();
         let code = directory.path().join("code");
-        archive(directory.path()).save(b"p", "plain", &[b"12"]);
+        save(&archive(directory.path()), b"p", "plain", b"12");
         for name in ["old.code", "mine.txt"] {
             let old = File::create(code.join(name)).unwrap();
             old.set_len(MOST_BYTES - 2).unwrap();
             old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         }
-        archive(directory.path()).save(b"p", "plain", &[b""]);
+        save(&archive(directory.path()), b"p", "plain", b"");
         assert!(code.join("old.code").exists());
         let archive = archive(directory.path());
-        archive.save(b"q", "plain", &[b"1"]);
-        archive.save(b"r", "plain", &[b"23"]);
+        save(&archive, b"q", "plain", b"1");
+        save(&archive, b"r", "plain", b"23");
         assert!(!code.join("old.code").exists() && code.join("mine.txt").exists());
         assert!(loaded(&archive, "q").is_some() && loaded(&archive, "r").is_some());
     }

@@ -4,6 +4,7 @@ use crate::core_file::{self, DeadProcess, DeadThread};
 use crate::crash::{Crash, CrashReport, Death, signal_name};
 use crate::guest_thread::GuestThread;
 use addr::{Access, VirtAddr};
+use engine::Protection;
 use kernel::mm::AreaInfo;
 use kernel::{Core, Dying, Tid};
 use std::io;
@@ -38,15 +39,20 @@ fn text(thread: &GuestThread, dying: Dying) -> String {
     thread.shared.with_kernel(|kernel| {
         let space = kernel.space_of(thread.tid);
         let areas: Vec<AreaInfo> = kernel.mm().areas(space).collect();
+        let address_bits = 12 + 9 * kernel.tables(thread.tid).levels().count();
+        let mut read = |at: VirtAddr, to: &mut [u8]| kernel.mm().peek(space, at, to);
+        let is_protection = dying.code == libc::SI_KERNEL && matches!(dying.signal, libc::SIGSEGV | libc::SIGBUS);
+        let protection = is_protection.then(|| Protection::of(registers, address_bits, &mut read)).flatten();
         let death = Death {
             signal: dying.signal,
             code: dying.code,
             addr: VirtAddr::new(dying.addr),
             access: thread.last_fault.filter(|fault| fault.addr.get() == dying.addr).map(|fault| fault.access),
+            protection,
             registers,
             areas: &areas,
         };
-        Crash::describe(&death, &mut |at, to| kernel.mm().peek(space, at, to)).to_string()
+        Crash::describe(&death, &mut read).to_string()
     })
 }
 

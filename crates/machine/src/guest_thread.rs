@@ -12,15 +12,20 @@
 use crate::death::{self, LastFault};
 use crate::shared::Shared;
 use crate::tasks::Sleeper;
+use crate::token::Passed;
 use addr::{Gpr, Registers};
 use engine::{Budget, Cpu, Exception, Exit, Fault};
 use kernel::mm::SpaceId;
-use kernel::{HostCall, Outcome, Sharing, Spawn, Tid, Trap};
+use kernel::{HostCall, Kernel, Outcome, Sharing, Spawn, Tid, Trap};
 use mmu::Tables;
 use std::io;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
 use trace::{Kind, Switch, What};
+
+/// A call of the host that takes as long has waited for something.
+const LONG: Duration = Duration::from_micros(50);
 
 /// A guest thread on its host thread.
 pub struct GuestThread {
@@ -77,8 +82,9 @@ impl GuestThread {
                 Some(self.resume())
             }
             Outcome::Spawn(spawn) => {
-                let child = spawn.tid;
+                let (child, pid_file) = (spawn.tid, spawn.pid_file);
                 if self.spawn(spawn).is_err() {
+                    pid_file.into_iter().for_each(host::files::close);
                     let registers = &mut self.sleeper.registers();
                     self.shared.with_kernel(|kernel| kernel.undo_spawn(self.tid, child, registers));
                 }
@@ -115,16 +121,24 @@ impl GuestThread {
         if call.ends_process() {
             sleeper.clear();
         }
+        let mut has_waited = false;
         let result = if call.keeps_others_out() {
             call.call.perform(sleeper.interrupt())
         } else {
+            let begun = Instant::now();
             let mark = shared.token.enter_host(tid.get());
             let result = call.call.perform(sleeper.interrupt());
+            has_waited = begun.elapsed() >= LONG;
             shared.token.take_back(mark);
             result
         };
         let registers = &mut sleeper.registers();
-        shared.with_kernel(|kernel| kernel.finish(*tid, registers, call, result))
+        shared.with_kernel(|kernel| {
+            if has_waited {
+                kernel.note_sleep(*tid);
+            }
+            kernel.finish(*tid, registers, call, result)
+        })
     }
 
     /// Lets the kernel prepare the thread, runs it, and tells the kernel why it stopped.
@@ -180,7 +194,9 @@ impl GuestThread {
             Exit::Exception(exception) => self.exception(exception, &registers),
             Exit::Kicked | Exit::Budget => {
                 drop(registers);
-                self.shared.token.pass(self.tid.get());
+                if self.shared.token.pass(self.tid.get()) == Passed::ToOthers {
+                    self.shared.with_kernel(|kernel| kernel.note_turn_given(self.tid));
+                }
                 Outcome::Done
             }
             Exit::Chaos(page) => {
@@ -195,7 +211,11 @@ impl GuestThread {
         if self.ends_first_process(number) {
             self.keep_maps();
         }
-        let outcome = self.shared.with_kernel(|kernel| kernel.syscall(self.tid, registers));
+        let call = |kernel: &mut Kernel| (kernel.syscall(self.tid, registers), kernel.take_new_arrivals());
+        let (outcome, arrivals) = self.shared.with_kernel(call);
+        if let Some(arrivals) = arrivals {
+            self.shared.serve_owners(arrivals);
+        }
         if matches!(outcome, Outcome::Done) && CHANGE_AREAS.contains(&number) {
             self.note_areas();
         }
@@ -225,6 +245,9 @@ impl GuestThread {
             let own = |sharing, own: fn() -> io::Result<()>| if sharing == Sharing::Copied { own() } else { Ok(()) };
             let own = own(spawn.files, host::guest_thread::own_descriptors)
                 .and_then(|()| own(spawn.directory, host::guest_thread::own_directory));
+            if spawn.files == Sharing::Copied {
+                spawn.pid_file.into_iter().for_each(host::files::close);
+            }
             let thread = own.map(|()| GuestThread::new(&shared, spawn.tid, *spawn.registers));
             let (begins, thread) = thread.map_or_else(|error| (Err(error), None), |thread| (Ok(()), Some(thread)));
             // The parent waits for exactly this message.
@@ -322,6 +345,9 @@ pub fn trap_of(exception: Exception) -> Trap {
         Exception::Step => Trap::Step,
         Exception::InvalidOpcode(_) => Trap::InvalidOpcode,
         Exception::GeneralProtection => Trap::GeneralProtection,
+        Exception::Selector(code) => Trap::Selector(code),
+        Exception::Overflow => Trap::Overflow,
+        Exception::StackSegment => Trap::StackSegment,
         Exception::X87(_) => Trap::X87,
         Exception::Simd(_) => Trap::Simd,
         Exception::AlignmentCheck => Trap::AlignmentCheck,

@@ -40,12 +40,6 @@ impl Program {
             environment: environment.collect(),
         })
     }
-
-    /// Whether the file asks for the rights of its owner or group, which pagewalk does not give.
-    pub fn is_setuid(&self) -> bool {
-        let mode = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.mode());
-        mode & libc::S_ISUID != 0 || (mode & libc::S_ISGID != 0 && mode & libc::S_IXGRP != 0)
-    }
 }
 
 /// A name with a slash is a path; any other is looked for in PATH.
@@ -80,6 +74,6 @@ mod tests {
         assert_eq!(find("/no/such/program").unwrap().path, Path::new("/no/such/program"));
         let list = find("ls").unwrap();
         assert_eq!(list.arguments, [b"ls".to_vec()]);
-        assert!(list.path.is_absolute() && !list.is_setuid());
+        assert!(list.path.is_absolute());
     }
 }

@@ -9,6 +9,7 @@ use crate::vcpus::Vcpus;
 use crate::voice::Voice;
 use crate::{Maps, OuterSignals};
 use engine::{Cpu, Engine};
+use host::io_signals::Arrivals;
 use kernel::{Kernel, Tid};
 use mmu::CpuView;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -84,7 +85,7 @@ impl Shared {
         let answer = act(kernel);
         let notices = kernel.take_notices();
         let events = if self.voice.wants_any() { kernel.take_events() } else { Vec::new() };
-        let missing = kernel.take_missing_calls();
+        let warnings = kernel.take_warnings();
         let timer = kernel.next_timer();
         drop(guard);
         self.set_timer(timer.map_or(Timer::None, Timer::At));
@@ -94,8 +95,8 @@ impl Shared {
         for event in events {
             self.voice.event(event.pid.get(), event.tid.get(), event.what);
         }
-        for name in missing {
-            self.voice.warn(format!("the system call {name} is missing and answers ENOSYS"));
+        for warning in warnings {
+            self.voice.warn(warning.to_string());
         }
         Some(answer)
     }
@@ -142,6 +143,26 @@ impl Shared {
             *timer = Timer::None;
             drop(timer);
             self.with_kernel_if_running(Kernel::expire_timers);
+        }
+    }
+
+    /// Starts the thread that tells guests of their descriptors.
+    pub fn serve_owners(self: &Arc<Self>, arrivals: Arrivals) {
+        let shared = Arc::downgrade(self);
+        let serve = move || {
+            // It was started in a guest's descriptor table, which would live as long.
+            if host::guest_thread::own_files().is_ok() {
+                host::guest_thread::close_all_files();
+            }
+            loop {
+                let news = arrivals.wait();
+                let Some(shared) = shared.upgrade().filter(|_| !news.is_empty()) else { return };
+                shared.with_kernel_if_running(|kernel| kernel.tell_owners(&news));
+            }
+        };
+        let thread = std::thread::Builder::new().name("owners".to_owned()).spawn(serve);
+        if thread.is_err() {
+            self.voice.warn("the host has no thread for the signals of descriptors".to_owned());
         }
     }
 

@@ -74,11 +74,13 @@ impl RunToken {
     }
 
     /// Lets the others run, if there are any, and waits for its own next turn.
-    pub fn pass(&self, tid: u32) {
-        if self.waiting.load(Ordering::Acquire) > 0 {
-            self.give(tid);
-            self.wait(tid);
+    pub fn pass(&self, tid: u32) -> Passed {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return Passed::ToNobody;
         }
+        self.give(tid);
+        self.wait(tid);
+        Passed::ToOthers
     }
 
     /// The holder enters the host: from now on the token can be taken over.
@@ -163,6 +165,15 @@ impl RunToken {
 pub struct InHost {
     tid: u32,
     state: u64,
+}
+
+/// Whether somebody else had a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// Others waited for it.
+    ToOthers,
+    /// Nobody did.
+    ToNobody,
 }
 
 /// How a thread came by the token after a call.
@@ -282,7 +293,7 @@ mod tests {
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         inside.fetch_sub(1, Ordering::SeqCst);
                         match round % 3 {
-                            0 => token.pass(tid),
+                            0 => _ = token.pass(tid),
                             _ => {
                                 let mark = token.enter_host(tid);
                                 token.take_back(mark);

@@ -57,12 +57,6 @@ impl Run {
             maps: if self.report.maps_at_exit { Maps::Kept } else { Maps::Dropped },
             outer_signals: OuterSignals::Forwarded,
         };
-        if program.is_setuid() && watch.warnings == Warnings::Said {
-            eprintln!(
-                "pagewalk: {} is set-user-ID or set-group-ID; it runs with your own rights",
-                program.path.display()
-            );
-        }
         let machine =
             self.machine.build().map_err(|error| Failure::usage(format!("no machine can be built: {error}")))?;
         let socket = self.control_socket();
@@ -70,9 +64,6 @@ impl Run {
         let mut reports = None;
         let begun = |control| reports = self.serve(control, socket.as_ref(), interval);
         let ended = machine.run_controlled(&program, watch, begun).map_err(|error| cannot_run(&program, &error))?;
-        if let Some(socket) = socket {
-            socket.remove();
-        }
         if let (Some(modes), Some(ExitStatus::Killed { .. })) = (modes, ended.report.exit) {
             // A program that was killed had no chance to. Without a terminal there is nothing to put back.
             let _ = modes.put_back();

@@ -1,8 +1,9 @@
-//! Controlling a pagewalk that runs: one line asked and one answer over a Unix socket that only its owner reaches.
+//! Controlling a pagewalk that runs: one line asked and one answer over a Unix socket on which only its owner is heard.
 //!
 //! ```text
 //! pagewalk ctl 1234 maps                         pagewalk run ... (process 1234)
-//!   connect  $XDG_RUNTIME_DIR/pagewalk/1234        accept, ask the host who it is (SO_PEERCRED)
+//!   connect  @pagewalk/UID/1234     ------->       accept
+//!   ask the host who it is (SO_PEERCRED)           ask the host who it is
 //!   "maps\n"                        ------->       Control::maps
 //!   "ok\n" and the text             <-------       then the connection is closed
 //! ```

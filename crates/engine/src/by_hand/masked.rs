@@ -122,6 +122,8 @@ pub fn byte_store(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction
         }
         _ => (state.ymm(instruction.op1_register().number()), state.ymm(instruction.op2_register().number()), 16),
     };
+    // Whatever the mask says: as the processor does, for the first half.
+    guest.check_end(addr, 8, addr::Access::Write)?;
     store_elements(guest, addr, &values, (0..bytes).filter(|byte| mask[*byte] & 0x80 != 0), 1)?;
     if instruction.mnemonic() == Mnemonic::Maskmovq {
         x87::enter_mmx();

@@ -119,6 +119,7 @@ fn enter(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, bytes: 
     let (old_top, old_frame) = (state.gpr(RSP), state.gpr(RBP));
     let frame = old_top.wrapping_sub(step);
     let new_top = old_top.wrapping_sub(step * (level + 1));
+    guest.check_writable(VirtAddr::new(frame), bytes)?;
     // The final top must be writable, although nothing is written there.
     guest.translate(VirtAddr::new(new_top.wrapping_sub(size)), Access::Write)?;
     // One after the other: an enclosing frame may lie where this one is being built.

@@ -12,6 +12,12 @@ use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 const USER_CS: u64 = 0x33;
 const USER_SS: u64 = 0x2b;
 
+/// What Linux tells programs of the kernel's registers where the processor keeps them from looking (UMIP).
+const KERNEL_GDT: u64 = 0xffff_ffff_fffe_0000;
+const KERNEL_IDT: u64 = 0xffff_ffff_ffff_0000;
+const KERNEL_CR0: u64 = 0x8005_0033;
+const KERNEL_TR: u64 = 0x40;
+
 pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -> Result<(), Exit> {
     use Mnemonic::*;
     match instruction.mnemonic() {
@@ -29,8 +35,32 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction) -
         Rdpid => state.set_register(instruction.op0_register(), 0),
         Xlatb => xlat(state, guest, instruction)?,
         Mov => move_segment(state, guest, instruction)?,
+        Sgdt => guest.write(state.operand_address(instruction), &table_register(KERNEL_GDT))?,
+        Sidt => guest.write(state.operand_address(instruction), &table_register(KERNEL_IDT))?,
+        Smsw => store_word(state, guest, instruction, KERNEL_CR0)?,
+        Sldt => store_word(state, guest, instruction, 0)?,
+        Str => store_word(state, guest, instruction, KERNEL_TR)?,
         _ => return Err(Exit::Exception(Exception::GeneralProtection)),
     }
+    Ok(())
+}
+
+/// The limit, which is 0, and the base of a table that is the kernel's.
+fn table_register(base: u64) -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes[2..].copy_from_slice(&base.to_le_bytes());
+    bytes
+}
+
+/// Two bytes of memory, or as much of a register as its name says: the rest of that stays, as Linux has it.
+fn store_word(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, value: u64) -> Result<(), Exit> {
+    if instruction.op0_kind() == OpKind::Memory {
+        return guest.store(state.operand_address(instruction), value & 0xffff, 2);
+    }
+    let register = instruction.op0_register();
+    let whole = register.full_register();
+    let kept = state.register(whole) & !mask(register.size());
+    state.set_register(whole, kept | value & mask(register.size()));
     Ok(())
 }
 
@@ -85,12 +115,12 @@ pub fn selector(register: Register) -> u64 {
 /// # Errors
 /// #GP for any other, #UD for CS.
 pub fn check_selector(register: Register, value: u64) -> Result<(), Exit> {
-    let null = value & !3 == 0;
+    let null = value & 0xfffc == 0;
     match register {
         Register::CS => Err(Exit::Exception(Exception::InvalidOpcode(crate::exit::Opcode::Undefined))),
         Register::SS if value & 0xffff == USER_SS => Ok(()),
-        Register::SS => Err(Exit::Exception(Exception::GeneralProtection)),
+        Register::SS if null => Err(Exit::Exception(Exception::GeneralProtection)),
         _ if null || value & 0xffff == USER_SS => Ok(()),
-        _ => Err(Exit::Exception(Exception::GeneralProtection)),
+        _ => Err(Exit::Exception(Exception::Selector(value as u16 & 0xfffc))),
     }
 }

@@ -14,7 +14,7 @@ use crate::exit::{Exception, Exit, Opcode};
 use crate::guest::Guest;
 use crate::state::State;
 use crate::x87;
-use addr::{VirtAddr, X87_BYTES};
+use addr::{Access, VirtAddr, X87_BYTES};
 use iced_x86::{Instruction, Mnemonic};
 
 const X87: u64 = 1;
@@ -40,6 +40,9 @@ pub fn execute(state: State<'_>, guest: &Guest<'_>, instruction: &Instruction, i
     let legacy = matches!(instruction.mnemonic(), Fxsave | Fxsave64 | Fxrstor | Fxrstor64);
     if !legacy && isa == Isa::V2 {
         return Err(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined)));
+    }
+    if legacy && !guest.is_in_space(addr) {
+        guest.translate(addr, Access::Read)?;
     }
     if !addr.get().is_multiple_of(if legacy { 16 } else { 64 }) {
         return Err(Exit::Exception(Exception::GeneralProtection));

@@ -35,12 +35,12 @@ impl CodeCache {
         let Some(pages) = self.maps.get_mut(&map).map(|map| &mut map.by_page) else { return };
         let mut dead = Vec::new();
         if range.count() < pages.len() as u64 {
-            range.iter().filter_map(|page| pages.remove(&page)).for_each(|page| dead.extend(page.dependents));
+            range.iter().filter_map(|page| pages.remove(&page)).for_each(|of_page| dead.extend(of_page.dependents()));
         } else {
             pages.retain(|page, of_page| {
                 let kept = !range.contains(*page);
                 if !kept {
-                    dead.append(&mut of_page.dependents);
+                    dead.extend(of_page.dependents());
                 }
                 kept
             });

@@ -27,12 +27,19 @@ impl Bit {
     }
 }
 
+// Kinds of fix-ups after the sixteen registers.
+const LEAVE: u8 = 16;
+const ORIGIN: u8 = 17;
+
 const PARKED: Bit = Bit(0);
-const ORIGIN: Bit = Bit(0);
 /// Above the table and the use of a site.
 const SHARED: Bit = Bit(4);
 /// Above the segment of an address, and below its scale.
 const NARROW: Bit = Bit(2);
+/// Below the rest of what a mark says: by how many bytes its instruction comes after the one before.
+const GUEST_BYTES: u8 = 15;
+const MOVED: Bit = Bit(4);
+const WIDE: Bit = Bit(5);
 /// Above the variant that a link leads to.
 const BODY: Bit = Bit(3);
 
@@ -110,14 +117,29 @@ impl Writer<'_> {
         self.bytes(helper.bytes.as_slice());
     }
 
-    pub fn mark(&mut self, mark: &Mark) {
-        self.u16(mark.host as u16);
-        self.u16(mark.guest);
-        self.placement(mark.placement);
+    /// What a mark adds to the one before it: most instructions leave registers where they are.
+    pub fn mark(&mut self, mark: &Mark, before: &Mark) -> Option<()> {
+        let (host, guest) = (mark.host - before.host, (mark.guest - before.guest) as u8);
+        let (moved, wide) = (mark.placement != before.placement, host > u16::from(u8::MAX));
+        let kind = Some(guest).filter(|guest| *guest <= GUEST_BYTES)?;
+        self.u8(kind | MOVED.of(moved) | WIDE.of(wide));
+        if wide {
+            self.u16(host)
+        } else {
+            self.u8(host as u8)
+        }
+        if moved {
+            self.placement(mark.placement);
+        }
+        Some(())
     }
 
     pub fn fixup(&mut self, fixup: Fixup) {
-        self.u8(ORIGIN.of(matches!(fixup, Fixup::Origin(_))));
+        self.u8(match fixup {
+            Fixup::LeaveThrough(register, _) => register,
+            Fixup::Leave(_) => LEAVE,
+            Fixup::Origin(_) => ORIGIN,
+        });
         self.u16(fixup.at() as u16);
     }
 }
@@ -226,12 +248,23 @@ impl<'a> Reader<'a> {
         Some(Helper { block: place.block, instruction, placement, bytes, decoded: decode(bytes.as_slice(), at) })
     }
 
-    pub fn mark(&mut self) -> Option<Mark> {
-        Some(Mark { host: u32::from(self.u16()?), guest: self.u16()?, placement: self.placement()? })
+    pub fn mark(&mut self, before: &Mark) -> Option<Mark> {
+        let kind = self.u8()?;
+        let host = if WIDE.is_in(kind) { self.u16()? } else { u16::from(self.u8()?) };
+        Some(Mark {
+            host: before.host.checked_add(host)?,
+            guest: before.guest.checked_add(u16::from(kind & GUEST_BYTES))?,
+            placement: if MOVED.is_in(kind) { self.placement()? } else { before.placement },
+        })
     }
 
     pub fn fixup(&mut self) -> Option<Fixup> {
         let (kind, at) = (self.u8()?, self.u16()?);
-        Some(if ORIGIN.is_in(kind) { Fixup::Origin(at) } else { Fixup::Leave(at) })
+        Some(match kind {
+            0..16 => Fixup::LeaveThrough(kind, at),
+            LEAVE => Fixup::Leave(at),
+            ORIGIN => Fixup::Origin(at),
+            _ => return None,
+        })
     }
 }

@@ -1,18 +1,24 @@
-//! The beginning of what an archive keeps of a program: which sections follow, so that only those that are needed are
+//! The file that an archive keeps of a program: its sections, and an index of them, so that only those that are needed are
 //! ever read.
 //!
 //! ```text
-//! "pagewalk code 1\n" | stamp 8 | sections 8 | checksum of the entries 8
-//! entry: page 8 | content 16 | first byte, from the very first of all, 8 | checksum of the section 8
+//! "pagewalk code 2\n" | stamp 8 | first byte of the index 8 | sections 8 | checksum of the index 8 | sections | index
+//! index: page 8 | content 16 | first byte of the section in the file 8 | checksum of the section 8       for each
 //! ```
 
 use super::field::{Reader, Writer};
 use super::volume::{self, Section};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use twox_hash::XxHash3_64;
 
-const MAGIC: [u8; 16] = *b"pagewalk code 1\n";
-const HEAD_BYTES: usize = MAGIC.len() + 24;
+const MAGIC: [u8; 16] = *b"pagewalk code 2\n";
+const HEAD_BYTES: usize = MAGIC.len() + 32;
 const ENTRY_BYTES: usize = 40;
+
+/// As many bytes as are written to a file at a time.
+pub const WRITTEN_AT_ONCE: usize = 1 << 20;
 
 /// A section, and what its bytes have to be.
 pub struct Indexed {
@@ -20,44 +26,89 @@ pub struct Indexed {
     pub checksum: u64,
 }
 
-/// The index of sections that follow it in this order.
-pub fn write(stamp: u64, sections: &[&[u8]]) -> Vec<u8> {
-    let mut entries = Vec::with_capacity(ENTRY_BYTES * sections.len());
-    let mut to = Writer(&mut entries);
-    let mut at = HEAD_BYTES + ENTRY_BYTES * sections.len();
-    for bytes in sections {
-        let section = volume::head(bytes, at).expect("what was made is whole");
-        to.page(section.page);
-        to.content(section.content);
-        to.u64(at as u64);
-        to.u64(XxHash3_64::oneshot(bytes));
-        at += bytes.len();
-    }
-    let mut index = MAGIC.to_vec();
-    let mut to = Writer(&mut index);
-    to.u64(stamp);
-    to.u64(sections.len() as u64);
-    to.u64(XxHash3_64::oneshot(&entries));
-    index.append(&mut entries);
-    index
+/// Writes a file section by section.
+pub struct FileWriter {
+    file: BufWriter<File>,
+    /// Bytes written.
+    at: usize,
+    sections: u64,
+    index: Vec<u8>,
 }
 
-/// Reads an index, if it is one, whole, and of translations with a stamp.
-pub fn read(bytes: &[u8], stamp: u64) -> Option<Vec<Indexed>> {
-    let mut from = Reader(bytes);
+impl FileWriter {
+    /// Begins an empty file.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(file: File) -> io::Result<Self> {
+        let mut file = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
+        file.write_all(&[0; HEAD_BYTES])?;
+        Ok(Self { file, at: HEAD_BYTES, sections: 0, index: Vec::new() })
+    }
+
+    /// Whether there is no section in it.
+    pub fn is_empty(&self) -> bool {
+        self.sections == 0
+    }
+
+    /// How long the file is so far, without its index.
+    pub fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Adds the sections of a volume.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn append(&mut self, volume: &[u8]) -> io::Result<()> {
+        let mut to = Writer(&mut self.index);
+        for Section { page, content, at } in volume::sections(volume) {
+            let section = volume::section(volume, at).expect("what was made is whole");
+            to.page(page);
+            to.content(content);
+            to.u64((self.at + at) as u64);
+            to.u64(XxHash3_64::oneshot(section));
+            self.sections += 1;
+        }
+        self.at += volume.len();
+        self.file.write_all(volume)
+    }
+
+    /// Ends the file, whose translations have a stamp.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn finish(mut self, stamp: u64) -> io::Result<File> {
+        self.file.write_all(&self.index)?;
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut head = MAGIC.to_vec();
+        let mut to = Writer(&mut head);
+        to.u64(stamp);
+        to.u64(self.at as u64);
+        to.u64(self.sections);
+        to.u64(XxHash3_64::oneshot(&self.index));
+        file.write_all_at(&head, 0)?;
+        Ok(file)
+    }
+}
+
+/// Reads the index of a file, if it is one, whole, and of translations with a stamp.
+pub fn read(file: &[u8], stamp: u64) -> Option<Vec<Indexed>> {
+    let mut from = Reader(file);
     if from.take(MAGIC.len())? != MAGIC || from.u64()? != stamp {
         return None;
     }
-    let (count, checksum) = (usize::try_from(from.u64()?).ok()?, from.u64()?);
-    let entries = from.take(count.checked_mul(ENTRY_BYTES)?)?;
-    if XxHash3_64::oneshot(entries) != checksum {
+    let (first, count) = (usize::try_from(from.u64()?).ok()?, usize::try_from(from.u64()?).ok()?);
+    let checksum = from.u64()?;
+    let index = file.get(first..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
+    if XxHash3_64::oneshot(index) != checksum {
         return None;
     }
-    let mut from = Reader(entries);
-    let mut index = Vec::with_capacity(count);
+    let mut from = Reader(index);
+    let mut sections = Vec::with_capacity(count);
     for _ in 0..count {
         let (page, content, at) = (from.page()?, from.content()?, from.u64()? as usize);
-        index.push(Indexed { section: Section { page, content, at }, checksum: from.u64()? });
+        sections.push(Indexed { section: Section { page, content, at }, checksum: from.u64()? });
     }
-    Some(index)
+    Some(sections)
 }

@@ -19,8 +19,8 @@ pub struct Whole<'a> {
     pub helpers: &'a [Helper],
     pub marks: &'a [Mark],
     pub fixups: &'a [Fixup],
-    /// Every page that it depends on.
-    pub sources: &'a [(Page, Content)],
+    /// Every page that it depends on but the one that it begins in.
+    pub other_sources: &'a [(Page, Content)],
 }
 
 // Above the variant of a block.
@@ -31,8 +31,8 @@ const SHARING: Bit = Bit(5);
 /// Bytes of a page's number and its content.
 const SOURCE_BYTES: usize = 24;
 
-/// The pages that a translation depends on, and what they have to be.
-pub fn sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
+/// The pages that a translation depends on besides the one that it begins in, and what they have to be.
+pub fn other_sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
     let (count, rest) = record.split_first()?;
     let (sources, _) = rest.get(..usize::from(*count) * SOURCE_BYTES)?.as_chunks::<SOURCE_BYTES>();
     Some(sources.iter().map(|source| {
@@ -42,14 +42,13 @@ pub fn sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Content)>> {
     }))
 }
 
-/// Writes a block in place of what `record` held; `None` if it is too large, which none is that anybody has seen.
+/// Appends a block to `record`; `None` if it is too large, which none is that anybody has seen.
 pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>) -> Option<()> {
-    let Whole { block, code, sites, links, helpers, marks, fixups, sources } = whole;
+    let Whole { block, code, sites, links, helpers, marks, fixups, other_sources } = whole;
     u16::try_from(code.len()).ok()?;
-    record.clear();
     let mut to = Writer(record);
-    to.u8(u8::try_from(sources.len()).ok()?);
-    for (page, content) in *sources {
+    to.u8(u8::try_from(other_sources.len()).ok()?);
+    for (page, content) in *other_sources {
         to.page(*page);
         to.content(*content);
     }
@@ -67,7 +66,11 @@ pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>) -> Option<()> {
     to.make_relocatable(first, whole);
     sites.iter().for_each(|site| to.site(site, block.host));
     links.iter().for_each(|link| to.link(link, block.host));
-    marks.iter().for_each(|mark| to.mark(mark));
+    let mut before = Mark::START;
+    for mark in *marks {
+        to.mark(mark, &before)?;
+        before = *mark;
+    }
     helpers.iter().for_each(|helper| to.helper(helper));
     fixups.iter().for_each(|fixup| to.fixup(*fixup));
     Some(())
@@ -84,7 +87,7 @@ impl Writer<'_> {
         }
         for fixup in whole.fixups {
             let number = match fixup {
-                Fixup::Leave(_) => {
+                Fixup::Leave(_) | Fixup::LeaveThrough(..) => {
                     put(code, fixup.at() + Fixup::TO_JUMP, [0; 4]);
                     let reason = word(code, fixup.at()).expect("a fix-up lies in its code");
                     relative(Reason::decode(reason), whole.block).encode()
@@ -113,8 +116,10 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
     for _ in 0..links {
         parts.links.push(from.link(place)?);
     }
+    let mut before = Mark::START;
     for _ in 0..marks {
-        parts.marks.push(from.mark()?);
+        before = from.mark(&before)?;
+        parts.marks.push(before);
     }
     for _ in 0..helpers {
         parts.helpers.push(from.helper(place, rip, &parts.marks)?);
@@ -173,14 +178,14 @@ fn absolute(reason: Reason, place: &Place) -> Option<Reason> {
 /// Puts the numbers of a place into code.
 fn fix(code: &mut [u8], fixup: Fixup, place: &Place) -> Option<()> {
     let at = fixup.at();
-    match fixup {
-        Fixup::Leave(_) => {
+    match fixup.exit(place.exits) {
+        Some(exit) => {
             let reason = absolute(Reason::decode(word(code, at)?), place)?;
             put(code, at, reason.encode().to_le_bytes())?;
             let jump = at + Fixup::TO_JUMP;
-            put(code, jump, rel32(place.address + jump as u64, place.exit))
+            put(code, jump, rel32(place.address + jump as u64, exit))
         }
-        Fixup::Origin(_) => put(code, at, place.block.to_le_bytes()),
+        None => put(code, at, place.block.to_le_bytes()),
     }
 }
 

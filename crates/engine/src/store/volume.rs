@@ -1,7 +1,7 @@
 //! Translations as bytes: sections of pages, each with a table of its records.
 //!
 //! ```text
-//! section: page 8 | content 16 | records 4 | bytes of the section 4 | table | records
+//! section: page 8 | content 16 | records 4 | bytes of the section 4 | records | table
 //! table:   key 4 | first byte of the record in the section 4           in the order of the keys
 //! ```
 //! All numbers are little-endian. Every read is checked.
@@ -10,6 +10,8 @@ use super::Content;
 use super::field::{Reader, Writer, word};
 use addr::Page;
 
+const RECORDS_AT: usize = 24;
+const BYTES_AT: usize = 28;
 const HEAD_BYTES: usize = 32;
 const ENTRY_BYTES: usize = 8;
 
@@ -25,33 +27,58 @@ pub struct Section {
 #[derive(Default)]
 pub struct VolumeWriter {
     volume: Vec<u8>,
+    /// First byte of the section that was begun last.
+    section: usize,
+    /// Its records: the keys, and their first bytes in it.
     entries: Vec<(u16, usize)>,
-    records: Vec<u8>,
 }
 
 impl VolumeWriter {
-    /// Adds a record to the section that is ended next; keys come in their order.
-    pub fn record(&mut self, key: u16, record: &[u8]) {
-        self.entries.push((key, self.records.len()));
-        self.records.extend_from_slice(record);
-    }
-
-    /// Ends the section of a page, unless it has no records.
-    pub fn end_section(&mut self, page: Page, content: Content) {
-        if self.entries.is_empty() {
-            return;
-        }
-        let first = HEAD_BYTES + ENTRY_BYTES * self.entries.len();
+    /// Begins the section of a page of a content.
+    pub fn begin_section(&mut self, page: Page, content: Content) {
+        self.section = self.volume.len();
         let mut to = Writer(&mut self.volume);
         to.page(page);
         to.content(content);
-        to.u32(self.entries.len() as u32);
-        to.u32((first + self.records.len()) as u32);
+        to.u64(0);
+    }
+
+    /// Adds a record to the section; keys come in their order. `write` appends its bytes to those of the volume, or
+    /// answers `None`: then there is no such record.
+    pub fn record(&mut self, key: u16, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+        let at = self.volume.len();
+        match write(&mut self.volume) {
+            Some(()) => self.entries.push((key, at - self.section)),
+            None => self.volume.truncate(at),
+        }
+    }
+
+    /// Ends the section: there is none if it has no records.
+    pub fn end_section(&mut self) {
+        if self.entries.is_empty() {
+            self.volume.truncate(self.section);
+            return;
+        }
+        let records = self.entries.len() as u32;
+        let mut to = Writer(&mut self.volume);
         for (key, at) in self.entries.drain(..) {
             to.u32(u32::from(key));
-            to.u32((first + at) as u32);
+            to.u32(at as u32);
         }
-        self.volume.append(&mut self.records);
+        let section = &mut self.volume[self.section..];
+        let bytes = section.len() as u32;
+        section[RECORDS_AT..][..4].copy_from_slice(&records.to_le_bytes());
+        section[BYTES_AT..][..4].copy_from_slice(&bytes.to_le_bytes());
+    }
+
+    /// The bytes of all sections.
+    pub fn bytes(&self) -> &[u8] {
+        &self.volume
+    }
+
+    /// Begins another volume, where this one was.
+    pub fn clear(&mut self) {
+        self.volume.clear();
     }
 
     /// The bytes of all sections.
@@ -80,7 +107,7 @@ pub fn head(section: &[u8], at: usize) -> Option<Section> {
 /// The bytes of the section at an offset.
 pub fn section(volume: &[u8], at: usize) -> Option<&[u8]> {
     let rest = volume.get(at..)?;
-    let bytes = number(rest, 28)?;
+    let bytes = number(rest, BYTES_AT)?;
     rest.get(..bytes).filter(|section| section.len() >= HEAD_BYTES)
 }
 
@@ -94,16 +121,17 @@ pub fn record(section: &[u8], key: u16) -> Option<&[u8]> {
 /// Every record of a section, with its key.
 pub fn records(section: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let entries = entries(section).unwrap_or_default();
+    let end_of_records = section.len() - size_of_val(entries);
     entries.iter().enumerate().filter_map(move |(index, entry)| {
-        let end = entries.get(index + 1).map_or(Some(section.len()), |next| number(next, 4))?;
+        let end = entries.get(index + 1).map_or(Some(end_of_records), |next| number(next, 4))?;
         Some((number(entry, 0)? as u16, section.get(number(entry, 4)?..end)?))
     })
 }
 
 fn entries(section: &[u8]) -> Option<&[[u8; ENTRY_BYTES]]> {
-    let count = number(section, 24)?;
-    let table = section.get(HEAD_BYTES..)?.get(..count.checked_mul(ENTRY_BYTES)?)?;
-    Some(table.as_chunks().0)
+    let bytes = number(section, RECORDS_AT)?.checked_mul(ENTRY_BYTES)?;
+    let first = section.len().checked_sub(bytes).filter(|first| *first >= HEAD_BYTES)?;
+    Some(section[first..].as_chunks().0)
 }
 
 /// A number of bytes or records.

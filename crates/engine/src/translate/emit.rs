@@ -128,7 +128,7 @@ impl<'a> Emitter<'a> {
     /// Says that the host code from here on is the current instruction itself.
     pub fn mark(&mut self) {
         let guest = self.current().rip - self.instructions[0].rip;
-        self.parts.marks.push(Mark { host: self.asm.here(), guest: guest as u16, placement: self.placement() });
+        self.parts.marks.push(Mark { host: self.asm.here() as u16, guest: guest as u16, placement: self.placement() });
     }
 
     // Registers.
@@ -303,7 +303,7 @@ impl<'a> Emitter<'a> {
         let registers = self.registers;
         if self.live[0] == 0 || self.flags == Flags::Parked {
             self.asm.cmp_gs_imm(Width::B32, Gs::At(kick_offset()), 0);
-            let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exit);
+            let jump = self.asm.jcc(CC_NOT_EQUAL, self.place.exits.main);
             self.parts.cold.push(Cold::Kick { jump, registers });
             return;
         }
@@ -311,7 +311,7 @@ impl<'a> Emitter<'a> {
         self.asm.load_gs(Width::B32, RCX, Gs::At(kick_offset()));
         let quiet = self.asm.short(0xe3);
         self.bring_back(RCX, kept);
-        let jump = self.asm.jmp(self.place.exit);
+        let jump = self.asm.jmp(self.place.exits.main);
         self.parts.cold.push(Cold::Kick { jump, registers });
         self.asm.bind_short(quiet);
         self.bring_back(RCX, kept);

@@ -4,14 +4,14 @@ use super::emit::{CC_BELOW_OR_EQUAL, Emitter, Whereabouts};
 use super::{Count, Variant};
 use crate::analysis::decode;
 use crate::asm::Reg;
-use crate::block::{Entry, Fixup, Flags, Helper, InstructionBytes, Link, Linked, Reason};
+use crate::block::{Entry, Fixup, Flags, Helper, InstructionBytes, JUMP_TARGET, Link, Linked, Reason};
 use crate::context::Slot;
 use addr::{PAGE_BYTES, VirtAddr};
 
 /// A path that is emitted after the block: jumped to from a rel32 at an offset.
 pub enum Cold {
-    /// Leave, and say why.
-    Leave { jump: u32, reason: Reason },
+    /// Leave, and say why, through a register if one is scratch.
+    Leave { jump: u32, reason: Reason, through: Option<Reg> },
     /// Bring registers to where they are between blocks, and leave because somebody kicked.
     Kick { jump: u32, registers: Whereabouts },
     /// Bring registers to where they are between blocks, correct the count, and go to another block.
@@ -46,13 +46,20 @@ impl Emitter<'_> {
     pub fn leave(&mut self, reason: Reason) {
         self.asm.store_gs_imm(Slot::REASON, reason.encode());
         self.parts.fixups.push(Fixup::Leave((self.asm.here() - 4) as u16));
-        self.asm.jmp(self.place.exit);
+        self.asm.jmp(self.place.exits.main);
+    }
+
+    /// Leaves here; what a register holds is lost.
+    fn leave_through(&mut self, register: Reg, reason: Reason) {
+        self.asm.mov_imm(register, u64::from(reason.encode()));
+        self.parts.fixups.push(Fixup::LeaveThrough(register, (self.asm.here() - 4) as u16));
+        self.asm.jmp(self.place.exits.through(register));
     }
 
     /// Leaves if a condition holds.
     pub fn leave_if(&mut self, condition: u8, reason: Reason) {
-        let jump = self.asm.jcc(condition, self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, reason });
+        let jump = self.asm.jcc(condition, self.place.exits.main);
+        self.parts.cold.push(Cold::Leave { jump, reason, through: None });
     }
 
     /// The block's number, for its commit.
@@ -62,13 +69,13 @@ impl Emitter<'_> {
 
     /// Goes to another block; everything is in place.
     pub fn link(&mut self, target: VirtAddr) {
-        let jump = self.asm.jmp(self.place.exit);
+        let jump = self.asm.jmp(self.place.exits.main);
         self.add_link(jump, target, self.entry_for(target), Variant::entered_with(self.flags));
     }
 
     /// Goes to another block on a condition; everything is in place.
     pub fn link_if(&mut self, condition: u8, target: VirtAddr) {
-        let jump = self.asm.jcc(condition, self.place.exit);
+        let jump = self.asm.jcc(condition, self.place.exits.main);
         self.add_link(jump, target, self.entry_for(target), Variant::entered_with(self.flags));
     }
 
@@ -79,7 +86,7 @@ impl Emitter<'_> {
             self.link_if(condition, target);
             return;
         }
-        let jump = self.asm.jcc(condition, self.place.exit);
+        let jump = self.asm.jcc(condition, self.place.exits.main);
         let entry = self.entry_for(target);
         self.parts.cold.push(Cold::Side { jump, registers: self.registers, target, entry, uncounted });
     }
@@ -111,7 +118,7 @@ impl Emitter<'_> {
         if self.plan.count == Count::Yes {
             self.add_to_count(-((self.instructions.len() - index) as i32));
         }
-        let jump = self.asm.jmp(self.place.exit);
+        let jump = self.asm.jmp(self.place.exits.main);
         self.add_link(jump, self.current().rip, Entry::Body, Variant::Exact);
     }
 
@@ -124,15 +131,18 @@ impl Emitter<'_> {
             next += 1;
             let here = self.asm.address();
             match cold {
-                Cold::Leave { jump, reason } => {
+                Cold::Leave { jump, reason, through } => {
                     self.asm.patch_rel32(jump, here);
-                    self.leave(reason);
+                    match through {
+                        Some(register) => self.leave_through(register, reason),
+                        None => self.leave(reason),
+                    }
                 }
                 Cold::Kick { jump, registers } => {
                     self.asm.patch_rel32(jump, here);
                     self.registers = registers;
                     self.settle();
-                    self.leave(Reason::Kick(self.place.block));
+                    self.leave_through(JUMP_TARGET, Reason::Kick(self.place.block));
                 }
                 Cold::Side { jump, registers, target, entry, uncounted } => {
                     self.asm.patch_rel32(jump, here);
@@ -142,14 +152,14 @@ impl Emitter<'_> {
                     if self.plan.count == Count::Yes && uncounted != 0 {
                         self.add_to_count(-(uncounted as i32));
                     }
-                    let jump = self.asm.jmp(self.place.exit);
+                    let jump = self.asm.jmp(self.place.exits.main);
                     self.add_link(jump, target, entry, Variant::Plain);
                 }
                 Cold::Shared { jump, site, pointer, registers, flags, index } => {
                     self.asm.patch_rel32(jump, here);
                     self.asm.cmp(pointer, PAGE_BYTES as i32 - 1);
-                    let crosses = self.asm.jcc(CC_BELOW_OR_EQUAL, self.place.exit);
-                    self.leave(Reason::Miss(site));
+                    let crosses = self.asm.jcc(CC_BELOW_OR_EQUAL, self.place.exits.main);
+                    self.leave_through(pointer, Reason::Miss(site));
                     self.asm.patch_rel32(crosses, self.asm.address());
                     self.go_on_exactly(registers, flags, index);
                 }
@@ -159,7 +169,7 @@ impl Emitter<'_> {
                     record.cold = self.place.host + at;
                     let jump = record.jump - self.place.host;
                     self.asm.patch_rel32(jump, here);
-                    self.leave(Reason::Link(self.place.first_link + link));
+                    self.leave_through(JUMP_TARGET, Reason::Link(self.place.first_link + link));
                 }
             }
         }

@@ -22,7 +22,7 @@ impl Emitter<'_> {
             self.prepared += 1;
         } else {
             let reason = Reason::Miss(self.next_site());
-            self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, reason });
+            self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, reason, through: Some(pointer) });
         }
         self.add_site(&operand, pointer, Coverage::Own);
     }
@@ -51,8 +51,8 @@ impl Emitter<'_> {
         let known = self.asm.short(0xe3);
         self.bring_back(RCX, kept);
         let reason = Reason::Miss(self.next_site());
-        let jump = self.asm.jmp(self.place.exit);
-        self.parts.cold.push(Cold::Leave { jump, reason });
+        let jump = self.asm.jmp(self.place.exits.main);
+        self.parts.cold.push(Cold::Leave { jump, reason, through: Some(JUMP_TARGET) });
         self.asm.bind_short(known);
         self.bring_back(RCX, kept);
         self.asm.load_gs(Width::B64, JUMP_TARGET, Gs::At(entry + 8));
@@ -110,7 +110,7 @@ impl Emitter<'_> {
     pub(super) fn search_page(&mut self, operand: &Operand, pointer: Reg, index: Reg, cold: impl FnOnce(u32) -> Cold) {
         let Operand { address, usage, bytes } = operand;
         self.effective_address(address, pointer);
-        self.chaos(self.next_site());
+        self.chaos(self.next_site(), pointer);
         let table = table_for(address, *usage);
         let tags = tlb_offset(table);
         let entry = |word: i32| match address.as_constant() {
@@ -124,16 +124,16 @@ impl Emitter<'_> {
         }
         self.asm.add_gs(pointer, entry(0));
         self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(*bytes));
-        let jump = self.asm.jcc(CC_ABOVE, self.place.exit);
+        let jump = self.asm.jcc(CC_ABOVE, self.place.exits.main);
         self.parts.cold.push(cold(jump));
         self.asm.add_gs(pointer, entry(8));
     }
 
-    fn chaos(&mut self, site: u32) {
+    fn chaos(&mut self, site: u32, pointer: Reg) {
         if self.plan.chaos == Chaos::Yes {
             self.asm.decrement_gs(Slot::CHAOS);
-            let jump = self.asm.jcc(CC_SIGN, self.place.exit);
-            self.parts.cold.push(Cold::Leave { jump, reason: Reason::Chaos(site) });
+            let jump = self.asm.jcc(CC_SIGN, self.place.exits.main);
+            self.parts.cold.push(Cold::Leave { jump, reason: Reason::Chaos(site), through: Some(pointer) });
         }
     }
 

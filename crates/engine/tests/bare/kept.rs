@@ -22,10 +22,12 @@ impl Archive for OneFile {
         Ok(File::open(&self.path).ok().and_then(|file| MappedFile::new(&file).ok()))
     }
 
-    fn save(&self, _: &[u8], _: &str, parts: &[&[u8]]) {
-        // As an archive does it: whoever has the old file keeps it.
-        let _ = fs::remove_file(&self.path);
-        fs::write(&self.path, parts.concat()).expect("the file can be written");
+    fn draft(&self) -> io::Result<File> {
+        File::options().write(true).create_new(true).open(self.path.with_extension("draft"))
+    }
+
+    fn publish(&self, _: &[u8], _: &str, _: &File) {
+        fs::rename(self.path.with_extension("draft"), &self.path).expect("the file can be renamed");
     }
 
     fn build(&self) -> u64 {

@@ -6,8 +6,7 @@ mod sequences;
 
 use addr::{Access, Perms, Registers, VirtAddr};
 use iced_x86::code_asm::*;
-use mmu::Cause;
-use pagewalk_engine::{Exception, Exit};
+use pagewalk_engine::{EngineConfig, Exception, Exit};
 use rig::{CODE, DATA, Rig, STACK_TOP};
 
 fn program(build: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>) -> Rig {
@@ -245,8 +244,8 @@ fn no_access_goes_to_no_address() {
         a.mov(rcx, qword_ptr(rbx + 8))?;
         a.syscall()
     });
-    let Exit::Fault(fault) = rig.run() else { panic!("the address is none") };
-    assert_eq!((fault.addr.get(), fault.refusal.cause), (DATA | 1 << 60, Cause::OutsideSpace));
+    assert_eq!(rig.run(), Exit::Exception(Exception::GeneralProtection));
+    assert_eq!((rig.registers.rip, rig.registers.gpr[3]), (VirtAddr::new(CODE + 21), DATA | 1 << 60));
 }
 
 #[test]
@@ -284,4 +283,24 @@ fn a_child_fetches_from_its_own_page_when_the_parents_is_gone() {
     rig.poke(CODE, &[0xb8, 2, 0, 0, 0, 0x0f, 0x05]);
     rig.registers = Registers::at_entry(VirtAddr::new(CODE), VirtAddr::new(STACK_TOP));
     assert_eq!((rig.run(), rig.registers.gpr[0]), (Exit::Syscall, 2));
+}
+
+#[test]
+fn ways_into_blocks_that_are_there_find_room_too() {
+    const BLOCKS: usize = 3000;
+    // add rbx, 16; test edx, edx; jz .next; jmp rbx; .next:
+    let block = [0x48, 0x83, 0xc3, 16, 0x85, 0xd2, 0x74, 8, 0xff, 0xe3, 0, 0, 0, 0, 0, 0];
+    let syscall = [0x0f, 0x05];
+    for code_cache_bytes in (192 << 10..640 << 10).step_by(16 << 10) {
+        let mut rig = Rig::with(EngineConfig { code_cache_bytes, ..EngineConfig::default() });
+        rig.map(CODE, 13, Perms::READ_EXECUTE);
+        rig.poke(CODE, &[&block.repeat(BLOCKS)[..], &syscall].concat());
+        for by_direct_jumps in [true, false] {
+            rig.registers.rip = VirtAddr::new(CODE);
+            rig.registers.gpr[2] = u64::from(!by_direct_jumps);
+            rig.registers.gpr[3] = CODE;
+            assert_eq!(rig.run(), Exit::Syscall);
+            assert_eq!(rig.registers.gpr[3], CODE + (BLOCKS * block.len()) as u64);
+        }
+    }
 }

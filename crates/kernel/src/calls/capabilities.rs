@@ -56,7 +56,7 @@ impl Kernel {
         let given = self.bytes_in(space, args.at(1), header.set_bytes)?;
         let mut sets = [0; BYTES];
         sets[..given.len()].copy_from_slice(&given);
-        capabilities::set(&sets).map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::EPERM)))?;
+        capabilities::set(&sets).map_err(|error| Errno::of_host(&error))?;
         Ok(0)
     }
 

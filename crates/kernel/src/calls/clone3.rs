@@ -1,6 +1,6 @@
 //! clone3(2): clone with its arguments in a structure.
 
-use super::process::{CLEAR_SIGHAND, Clone};
+use super::clone::{CLEAR_SIGHAND, Clone};
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -12,10 +12,14 @@ const FIRST_BYTES: u64 = 64;
 const MAX_BYTES: u64 = 4096;
 /// What is known of it: eleven words.
 const KNOWN_BYTES: usize = 88;
-const CSIGNAL: u64 = 0xff;
+/// Not to be among the flags; the highest bit of what was clone's signal is a namespace here.
+const CSIGNAL: u64 = 0x7f;
+const NEWTIME: u64 = 0x80;
+/// One number for each level of PID namespaces.
+const MOST_TIDS: u64 = 32;
 const LAST_SIGNAL: u64 = 64;
-/// Of clone's own; `CLONE_INTO_CGROUP`: control groups are the host's.
-const REFUSED: u64 = libc::CLONE_PIDFD as u64 | 1 << 33;
+/// `CLONE_INTO_CGROUP`, since control groups are the host's, and what only clone ignores.
+const REFUSED: u64 = libc::CLONE_DETACHED as u64 | 1 << 33;
 const THREAD_OR_PARENT: u64 = libc::CLONE_THREAD as u64 | libc::CLONE_PARENT as u64;
 const SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
 const FLAGS_END: u64 = 1 << 34;
@@ -36,9 +40,12 @@ impl Kernel {
         structure.resize(KNOWN_BYTES, 0);
         let mut words = structure.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes")));
         let mut next = || words.next().expect("eleven words");
-        let [flags, _, child_tid, parent_tid, exit_signal, stack] = std::array::from_fn(|_| next());
+        let [flags, pid_file, child_tid, parent_tid, exit_signal, stack] = std::array::from_fn(|_| next());
         let [stack_bytes, tls, set_tids, set_tid_count, _] = std::array::from_fn(|_| next());
-        if set_tids != 0 || set_tid_count != 0 {
+        if set_tid_count > MOST_TIDS || (set_tids == 0) != (set_tid_count == 0) {
+            return Err(Errno::EINVAL);
+        }
+        if set_tids != 0 {
             return Err(Errno::EPERM);
         }
         let has_signal = exit_signal != 0;
@@ -51,8 +58,11 @@ impl Kernel {
         if is_wrong {
             return Err(Errno::EINVAL);
         }
+        if flags & NEWTIME != 0 {
+            return Err(Errno::EPERM);
+        }
         let stack = stack.checked_add(stack_bytes).ok_or(Errno::EINVAL)?;
-        let clone = Clone { flags: flags | exit_signal, stack, parent_tid, child_tid, tls };
+        let clone = Clone { flags: flags | exit_signal, stack, parent_tid, child_tid, tls, pid_file };
         self.clone_task(args.tid, registers, &clone)
     }
 }

@@ -136,10 +136,12 @@ impl Kernel {
     /// F_GETLK and F_OFD_GETLK: -1 stands for an open file.
     fn tell_lock_owner(&mut self, call: &mut Call) {
         let [Arg::Value(descriptor), Arg::Value(command), Arg::Buffer(lock), ..] = call.args else { return };
+        if !matches!(command as i32, libc::F_GETLK | libc::F_OFD_GETLK) {
+            return;
+        }
         let lock = &mut call.buffers[lock];
         let owner = int_at(lock, LOCK_OWNER);
-        let is_free = i32::from(lock[0]) == libc::F_UNLCK;
-        if !matches!(command as i32, libc::F_GETLK | libc::F_OFD_GETLK) || is_free || owner == -1 {
+        if i32::from(lock[0]) == libc::F_UNLCK || owner == -1 {
             return;
         }
         let holder = if owner == our_number() { self.holder_of(descriptor as i32, lock) } else { None };

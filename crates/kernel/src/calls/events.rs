@@ -13,32 +13,50 @@ const SHOWN_BYTES: usize = 32;
 /// Bytes of a path that are printed.
 const SHOWN_PATH_BYTES: usize = 256;
 
+/// A call's arguments as they are printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Printed {
+    texts: Vec<String>,
+    /// Those that the call fills: they are printed once they are there.
+    filled: Vec<(usize, Argument)>,
+}
+
 impl Kernel {
     /// The arguments of a call, if calls are printed.
-    pub(super) fn print_arguments(&mut self, args: &Args) -> Option<Vec<String>> {
+    pub(super) fn print_arguments(&mut self, args: &Args) -> Option<Printed> {
         if !self.config.events.contains(Kind::Calls) {
             return None;
         }
-        let Some(row) = table::find(args.nr) else { return Some(Vec::new()) };
+        let Some(row) = table::find(args.nr) else { return Some(Printed::default()) };
         let print = |(index, kind): (usize, &Argument)| {
             let in_words = table::words_of(row.name, index, args.at(index));
             in_words.unwrap_or_else(|| self.print_argument(args, index, *kind))
         };
         let count = row.args.len() - usize::from(has_no_mode(args));
-        Some(row.args[..count].iter().enumerate().map(print).collect())
+        let texts = row.args[..count].iter().enumerate().map(print).collect();
+        let kinds = row.args.iter().copied().enumerate();
+        let filled = kinds.filter(|(index, kind)| kind.is_printed_after() && args.at(*index) != 0).collect();
+        Some(Printed { texts, filled })
     }
 
     /// Notes a call with its answer; `None` for one that does not return.
     pub(super) fn note_answer(&mut self, tid: Tid, answer: Option<Result<u64, Errno>>) {
         let Some(call) = self.task(tid).call.as_mut() else { return };
-        let nr = call.nr;
-        let Some(arguments) = call.printed.take() else { return };
+        let args = Args { tid, nr: call.nr, words: call.words };
+        let Some(Printed { texts: mut arguments, filled }) = call.printed.take() else { return };
+        if let Some(Ok(value)) = answer {
+            for (index, kind) in filled {
+                if let Some(text) = self.print_filled(&args, index, kind, value) {
+                    arguments[index] = text;
+                }
+            }
+        }
         let result = match answer {
             None => CallResult::Never,
             Some(Ok(value)) => CallResult::Value(value),
             Some(Err(errno)) => CallResult::Error(error_name(errno)),
         };
-        let call = Call { name: table::name_of(nr), arguments, result };
+        let call = Call { name: table::name_of(args.nr), arguments, result };
         self.note(tid, Kind::Calls, |_| What::Call(call));
     }
 
@@ -58,6 +76,17 @@ impl Kernel {
                 self.print_bytes(args.tid, value, shown, end)
             }
             _ => format!("{value:#x}"),
+        }
+    }
+
+    /// The first bytes that a call has read.
+    pub(super) fn print_read(&mut self, args: &Args, at: u64, bytes: u64) -> String {
+        match bytes as usize {
+            bytes if args.nr as i64 == libc::SYS_getcwd => {
+                self.print_bytes(args.tid, at, bytes.min(SHOWN_PATH_BYTES), End::AtZero)
+            }
+            bytes if bytes > SHOWN_BYTES => self.print_bytes(args.tid, at, SHOWN_BYTES, End::Cut),
+            bytes => self.print_bytes(args.tid, at, bytes, End::Whole),
         }
     }
 

@@ -46,7 +46,7 @@ impl Kernel {
         let NewProgram { space, registers, image } = self.new_program.remove(&tid).expect("execve prepared it");
         self.process_of(tid).alone = None;
         let tid = self.take_leaders_number(tid);
-        let files = &mut self.process_of(tid).files;
+        let files = &mut self.task(tid).files;
         // Those that another process shares stay open there.
         if !files.is_shared() || host::guest_thread::own_descriptors().is_ok() {
             files.leave();

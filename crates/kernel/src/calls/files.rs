@@ -10,8 +10,10 @@ use crate::outcome::{CopyLength, CopyOut, Then};
 use addr::VirtAddr;
 use host::call::{Arg, Call};
 
-const F_GETSIG: i32 = 11;
-const F_GETOWN_EX: i32 = 16;
+const F_GET_RW_HINT: i32 = 1035;
+const F_SET_RW_HINT: i32 = 1036;
+const F_GET_FILE_RW_HINT: i32 = 1037;
+const F_SET_FILE_RW_HINT: i32 = 1038;
 const DN_MULTISHOT: u64 = 0x8000_0000;
 
 impl Kernel {
@@ -24,6 +26,9 @@ impl Kernel {
     }
 
     fn fcntl(&mut self, args: &Args) -> Result<Flow, Errno> {
+        if let Some(flow) = self.owner_fcntl(args) {
+            return flow;
+        }
         let mut call = Call::plain(args.nr, args.words);
         let mut copies = Vec::new();
         match args.int(1) {
@@ -38,23 +43,26 @@ impl Kernel {
                 call.args[2] = call.buffer(lock);
                 copies.push(CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole });
             }
-            // The host would signal pagewalk: descriptors of guests send no signals, have no owners and no leases.
+            // The host would signal pagewalk: descriptors of guests have no leases, and tell of no changes of a directory.
             _ if !host::files::is_open(args.int(0)) => return Err(Errno::EBADF),
-            libc::F_SETOWN | libc::F_GETOWN | F_GETSIG => return Ok(Flow::Answer(0)),
-            F_GETOWN_EX => {
-                let space = self.space_of(args.tid);
-                let nobody = [0; 8];
-                return self.mm.write_all(space, VirtAddr::new(args.at(2)), &nobody).map(|()| Flow::Answer(0));
-            }
             libc::F_ADD_SEALS => return self.add_seals(args.int(0), args.at(2)),
             // To be told of nothing.
             libc::F_NOTIFY if args.at(2) & !DN_MULTISHOT == 0 => {}
-            libc::F_SETFL => call.args[2] = Arg::Value(args.at(2) & !(libc::O_ASYNC as u64)),
+            libc::F_SETFL if args.at(2) & libc::O_ASYNC as u64 != 0 => self.before_async(args)?,
+            F_GET_RW_HINT | F_GET_FILE_RW_HINT => {
+                call.args[2] = call.buffer(vec![0; 8]);
+                copies.push(CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole });
+            }
+            F_SET_RW_HINT | F_SET_FILE_RW_HINT => {
+                let hint = self.bytes_in(self.space_of(args.tid), args.at(2), 8)?;
+                call.args[2] = call.buffer(hint);
+            }
             libc::F_DUPFD
             | libc::F_DUPFD_CLOEXEC
             | libc::F_GETFD
             | libc::F_SETFD
             | libc::F_GETFL
+            | libc::F_SETFL
             | libc::F_SETPIPE_SZ
             | libc::F_GETPIPE_SZ
             | libc::F_GET_SEALS
@@ -72,7 +80,7 @@ impl Kernel {
             self.mm.before_sealing(file)?;
         }
         let added = host::files::add_seals(descriptor, seals);
-        added.map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::EIO)))?;
+        added.map_err(|error| Errno::of_host(&error))?;
         if let (Some(file), true) = (known, host::files::is_sealed(descriptor)) {
             self.mm.note_sealed(file);
         }

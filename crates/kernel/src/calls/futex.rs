@@ -188,7 +188,10 @@ impl Kernel {
         }
         self.leave_locks(tid);
         let clear_tid = std::mem::take(&mut self.task(tid).clear_tid);
-        if clear_tid != 0 && self.mm.write_all(space, VirtAddr::new(clear_tid), &0u32.to_le_bytes()).is_ok() {
+        // Where nobody is left in the memory, nobody is told, not even by a shared map of it.
+        let is_told = self.process_of(tid).tasks.len() > 1 || self.mm.is_shared_space(space);
+        if clear_tid != 0 && is_told && self.mm.write_all(space, VirtAddr::new(clear_tid), &0u32.to_le_bytes()).is_ok()
+        {
             let _ = self.futex_wake(tid, clear_tid, 1, u32::MAX);
         }
     }

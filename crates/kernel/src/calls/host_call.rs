@@ -1,5 +1,6 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
+use super::cut::{Content, Extent};
 use super::opened::Closed;
 use super::{Args, ERESTARTNOINTR, ERESTARTSYS, Flow};
 use crate::Errno;
@@ -49,7 +50,7 @@ impl Kernel {
         call: &mut Call,
         copies: &mut Vec<CopyOut>,
     ) -> Result<Arg, Errno> {
-        let value = args.at(index);
+        let (value, kind) = (args.at(index), kind.transferred());
         let space = self.space_of(args.tid);
         if matches!(kind, Kind::Value | Kind::Bits | Kind::Fd | Kind::Address) {
             // A length may have been cut to what can be transferred.
@@ -65,6 +66,9 @@ impl Kernel {
         };
         Ok(match kind {
             Kind::Value | Kind::Bits | Kind::Fd | Kind::Address => unreachable!("answered above"),
+            Kind::OutPair | Kind::OutStat | Kind::OutStatus | Kind::OutVectors(_) | Kind::OutMessage => {
+                unreachable!("these are transferred as others")
+            }
             Kind::Path => {
                 let path = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
                 let mut path = self.host_path(args, row, index, path)?;
@@ -91,7 +95,7 @@ impl Kernel {
             }
             Kind::InBytes(length) => {
                 let wanted = args.at(length);
-                let bytes = self.readable_part(space, value, wanted)?;
+                let bytes = self.readable_part(space, value, wanted)?.transferred(args)?;
                 if matches!(row.args.get(length), Some(Kind::Value)) {
                     call.args[length] = Arg::Value(bytes.len() as u64);
                 }
@@ -133,14 +137,15 @@ impl Kernel {
     }
 
     /// As many bytes of the guest as can be read, at least one.
-    pub(super) fn readable_part(&mut self, space: SpaceId, from: u64, bytes: u64) -> Result<Vec<u8>, Errno> {
+    pub(super) fn readable_part(&mut self, space: SpaceId, from: u64, bytes: u64) -> Result<Content, Errno> {
         let mut buffer = vec![0; bytes.min(MAX_TRANSFER_BYTES) as usize];
         let done = self.mm.read(space, VirtAddr::new(from), &mut buffer);
         if done == 0 && bytes > 0 {
             return Err(Errno::EFAULT);
         }
+        let extent = if done < buffer.len() { Extent::Cut } else { Extent::Whole };
         buffer.truncate(done);
-        Ok(buffer)
+        Ok(Content { bytes: buffer, extent })
     }
 
     /// How many bytes of the guest can be written, at least one, as far as its areas tell.
@@ -166,7 +171,7 @@ impl Kernel {
     pub(super) fn after_host(&mut self, tid: Tid, host: HostCall, result: i64) -> Result<Flow, Errno> {
         let HostCall { mut call, then } = host;
         if let Then::Polled(polled) = &then {
-            return self.after_poll(tid, &call, polled, result);
+            return self.after_poll(tid, &mut call, polled, result);
         }
         self.count_transfer(tid, call.nr, result);
         if result < 0 {
@@ -183,7 +188,7 @@ impl Kernel {
         self.tell_guests_numbers(tid, &mut call, &then, result);
         match then {
             Then::Entered { directory } => {
-                self.process_of(tid).directory.change(|now| *now = directory);
+                self.task(tid).directory.change(|now| *now = directory);
             }
             Then::OpenedByLeader => self.terminal_opened(tid, result as i32),
             Then::Closed | Then::Polled(_) => {}

@@ -4,7 +4,7 @@ use super::time::timeval_bytes;
 use super::{Args, Flow, answered};
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::task::{Limit, Pid, Times};
+use crate::task::{Limit, Pid, Switches, Times};
 use addr::{PAGE_BYTES, VirtAddr};
 use host::cpu_time::CpuTime;
 
@@ -69,8 +69,8 @@ impl Kernel {
         let times = match args.int(0) {
             RUSAGE_SELF => self.usage_of(self.pid_of(args.tid)),
             RUSAGE_THREAD => {
-                let cpu = self.task(args.tid).cpu();
-                Times { cpu, ..self.usage_of(self.pid_of(args.tid)) }
+                let (cpu, switches) = (self.task(args.tid).cpu(), self.task(args.tid).switches);
+                Times { cpu, switches, ..self.usage_of(self.pid_of(args.tid)) }
             }
             RUSAGE_CHILDREN => self.process_of(args.tid).children_usage,
             _ => return Err(Errno::EINVAL),
@@ -88,7 +88,16 @@ impl Kernel {
             minor: process.past.faults.minor + now.faults.minor,
             major: process.past.faults.major + now.faults.major,
             peak_resident_pages: process.past.peak_resident_pages.max(now.peak_resident_pages),
+            switches: self.switches_of(pid),
         }
+    }
+
+    /// How often the threads of a process left their CPUs, those too that have ended.
+    fn switches_of(&self, pid: Pid) -> Switches {
+        let process = &self.processes[&pid];
+        let mut switches = process.past.switches;
+        process.tasks.iter().filter_map(|tid| self.tasks.get(tid)).for_each(|task| switches += task.switches);
+        switches
     }
 
     /// CPU time of a process: of its threads, and of those that have ended.
@@ -151,7 +160,9 @@ fn usage_bytes(times: &Times) -> Vec<u8> {
     let mut bytes = vec![0; 144];
     bytes[..16].copy_from_slice(&timeval_bytes(times.cpu.user_ns));
     bytes[16..32].copy_from_slice(&timeval_bytes(times.cpu.system_ns));
-    for (at, value) in [(32, times.peak_resident_pages * 4), (64, times.minor), (72, times.major)] {
+    let Switches { voluntary, involuntary } = times.switches;
+    let counts = [(64, times.minor), (72, times.major), (128, voluntary), (136, involuntary)];
+    for (at, value) in counts.into_iter().chain([(32, times.peak_resident_pages * 4)]) {
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
     bytes

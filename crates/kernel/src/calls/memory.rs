@@ -9,6 +9,8 @@ use host::FileIdentity;
 use std::os::fd::BorrowedFd;
 use trace::{AreaChange, AreaVerb, Kind, What};
 
+/// The rights of a protection key: no access, no stores.
+const KEY_RIGHTS: u64 = 3;
 /// The device number of /dev/zero.
 const DEV_ZERO: u64 = 0x105;
 
@@ -24,7 +26,10 @@ impl Kernel {
                 self.note_area(args, AreaVerb::Unmapped, start, bytes, unmapped.is_ok());
                 unmapped
             }
-            libc::SYS_pkey_mprotect if args.int(3) != -1 => Err(Errno::EINVAL),
+            // The processor has no protection keys. That is found out after what needs none.
+            libc::SYS_pkey_alloc if start != 0 || bytes & !KEY_RIGHTS != 0 => Err(Errno::EINVAL),
+            libc::SYS_pkey_alloc => Err(Errno::ENOSPC),
+            libc::SYS_pkey_mprotect if args.int(3) != -1 && bytes != 0 => Err(Errno::EINVAL),
             libc::SYS_mprotect | libc::SYS_pkey_mprotect => {
                 let changed = done(self.mm.mprotect(space, start, bytes, args.at(2)));
                 self.note_area(args, AreaVerb::Changed, start, bytes, changed.is_ok());
@@ -60,6 +65,11 @@ impl Kernel {
         if flags & libc::MAP_ANONYMOUS as u64 == 0 {
             file = self.mapped_file(descriptor as i32)?;
             if file.is_none() {
+                // A device has no last byte but the last of all numbers.
+                let room = bytes.checked_next_multiple_of(PAGE_BYTES);
+                if room.is_some_and(|room| offset.checked_add(room).is_none()) {
+                    return Err(Errno::EOVERFLOW);
+                }
                 flags |= libc::MAP_ANONYMOUS as u64;
             }
         }

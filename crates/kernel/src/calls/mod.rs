@@ -5,21 +5,26 @@
 
 mod busy;
 mod capabilities;
+mod clone;
 mod clone3;
 mod credentials;
+mod cut;
 mod descriptors;
 mod events;
 mod exec;
 mod file_limit;
 mod files;
+mod filled;
 mod futex;
 mod futex_waitv;
 mod host_call;
 mod identity;
 mod ioctl;
 mod limits;
+mod membarrier;
 mod memory;
 mod opened;
+mod owners;
 mod pi_futex;
 mod pid_files;
 mod poll;
@@ -36,10 +41,12 @@ mod tests;
 mod threads;
 mod time;
 mod unborn;
+mod unshare;
 mod vectors;
 mod wait;
 
 pub(crate) use credentials::Peers;
+pub(crate) use owners::Owners;
 pub(crate) use pi_futex::LockWaiter;
 pub(crate) use pid_files::PidFile;
 pub(crate) use prctl::Wishes;
@@ -53,6 +60,7 @@ use crate::outcome::{HostCall, Outcome, Spawn, Then, Wait};
 use crate::table::{self, Class};
 use crate::task::Tid;
 use crate::waiting::Waiting;
+use crate::warning::Warning;
 use addr::{Gpr, Registers};
 use host::call::{Call, NOT_BEGUN};
 use std::time::Instant;
@@ -70,8 +78,12 @@ pub(crate) const ERESTART_RESTARTBLOCK: Errno = Errno::from_code(516);
 #[derive(Clone, Debug)]
 pub(crate) struct CallInProgress {
     pub nr: u64,
+    /// Its arguments.
+    pub words: [u64; 6],
+    /// Where it was made: the stack, and the instruction after it.
+    pub at: (u64, u64),
     /// Its arguments as they are printed, if they are.
-    pub printed: Option<Vec<String>>,
+    pub printed: Option<events::Printed>,
     /// What a wait that a signal interrupted goes on with.
     pub block: Option<RestartBlock>,
 }
@@ -126,8 +138,9 @@ impl Kernel {
         let nr = registers.get(Gpr::Rax);
         let words = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9].map(|register| registers.get(register));
         let args = Args { tid, nr, words };
+        let at = (registers.get(Gpr::Rsp), registers.rip.get());
         let printed = self.print_arguments(&args);
-        self.task(tid).call = Some(CallInProgress { nr, printed, block: None });
+        self.task(tid).call = Some(CallInProgress { nr, words, at, printed, block: None });
         let flow = self.dispatch(&args, registers);
         self.settle(tid, registers, flow)
     }
@@ -183,7 +196,11 @@ impl Kernel {
             }
             Ok(Flow::Sleep(waiting)) => {
                 self.task(tid).waiting = Some(waiting);
-                self.resume_waiting(tid, registers)
+                let outcome = self.resume_waiting(tid, registers);
+                if matches!(outcome, Outcome::Wait(_)) {
+                    self.note_sleep(tid);
+                }
+                outcome
             }
             Ok(Flow::Spawn(spawn, waiting)) => {
                 let child = u64::from(spawn.tid.get());
@@ -217,7 +234,7 @@ impl Kernel {
 
     fn dispatch(&mut self, args: &Args, registers: &mut Registers) -> Result<Flow, Errno> {
         let Some(row) = table::find(args.nr) else {
-            self.note_missing(args.nr);
+            self.warnings.add(Warning::MissingCall(table::name_of(args.nr)));
             return Err(Errno::ENOSYS);
         };
         self.may_make_descriptors(args)?;
@@ -230,9 +247,15 @@ impl Kernel {
         let flow = match row.class {
             Class::Ours => self.own_call(args, registers),
             Class::Host => self.host_row(args, row),
-            Class::Refused(errno, _) => Err(errno),
+            Class::Refused(errno, why) => {
+                if errno == Errno::ENOSYS {
+                    self.warnings.add(Warning::RefusedCall(table::name_of(args.nr), why));
+                }
+                Err(errno)
+            }
+            Class::Absent(_) => Err(Errno::ENOSYS),
             Class::Missing(_) | Class::Unassigned => {
-                self.note_missing(args.nr);
+                self.warnings.add(Warning::MissingCall(table::name_of(args.nr)));
                 Err(Errno::ENOSYS)
             }
         };
@@ -271,6 +294,7 @@ impl Kernel {
             Self::capability_call,
             Self::ipc_call,
             Self::pid_file_call,
+            Self::unshare_call,
         ];
         if let Some(flow) = self.process_call(args, registers) {
             return flow;

@@ -1,4 +1,4 @@
-//! Descriptors of processes: pidfd_open, pidfd_send_signal, and waitid by descriptor.
+//! Descriptors of processes: pidfd_open, clone's CLONE_PIDFD, pidfd_send_signal, and waitid by descriptor.
 //!
 //! Numbers are ours, so the host cannot make such a descriptor. It is the reading end of a pipe, as for signalfd, which
 //! holds a byte once the process has ended.
@@ -11,6 +11,7 @@ use crate::signal::{MAX, SI_USER};
 use crate::task::{Pid, Tid};
 use addr::VirtAddr;
 use host::{Ready, ReadyPipe};
+use std::os::fd::RawFd;
 
 /// PIDFD_NONBLOCK, the only flag that means something here.
 const NONBLOCK: i32 = libc::O_NONBLOCK;
@@ -41,16 +42,21 @@ impl Kernel {
             let is_task = self.tasks.contains_key(&Tid(pid.0));
             return Err(if is_task { Errno::EINVAL } else { Errno::ESRCH });
         }
+        let has_ended = self.processes[&pid].is_zombie();
+        let descriptor = self.make_pid_file(pid, flags)?;
+        if has_ended {
+            self.settle_pid_files(pid);
+        }
+        Ok(descriptor as u64)
+    }
+
+    /// A new descriptor of a process that has not ended.
+    pub(super) fn make_pid_file(&mut self, pid: Pid, flags: i32) -> Result<RawFd, Errno> {
         self.forget_closed_pid_files();
         let opened = ReadyPipe::open(&self.vault, flags | libc::O_CLOEXEC);
         let (descriptor, pipe) = opened.map_err(|_| Errno::EMFILE)?;
-        let has_ended = self.processes[&pid].is_zombie();
-        if has_ended {
-            // The reading end is open: it was made just now.
-            let _ = pipe.set(Ready::Yes);
-        }
         self.pid_files.push(PidFile { pipe, pid });
-        Ok(descriptor as u64)
+        Ok(descriptor)
     }
 
     /// The process whose directory in /proc a descriptor is open on: Linux takes it for the process.

@@ -12,7 +12,7 @@ use crate::outcome::{CopyLength, CopyOut, Polled, Then};
 use crate::signal::SigSet;
 use crate::task::Tid;
 use addr::VirtAddr;
-use host::call::{Arg, Call, NOT_BEGUN};
+use host::call::{Arg, Call, Interrupt, NOT_BEGUN};
 use std::time::{Duration, Instant};
 
 /// Descriptors that select can name.
@@ -101,7 +101,16 @@ impl Kernel {
     }
 
     /// What a wait for descriptors answers.
-    pub(super) fn after_poll(&mut self, tid: Tid, call: &Call, polled: &Polled, result: i64) -> Result<Flow, Errno> {
+    pub(super) fn after_poll(
+        &mut self,
+        tid: Tid,
+        call: &mut Call,
+        polled: &Polled,
+        mut result: i64,
+    ) -> Result<Flow, Errno> {
+        if result == NOT_BEGUN {
+            result = look(call);
+        }
         if let (Some((to, unit)), Some(until)) = (polled.remains_to, polled.until) {
             let left = until.saturating_duration_since(Instant::now()).as_nanos() as u64;
             let space = self.space_of(tid);
@@ -109,7 +118,7 @@ impl Kernel {
             let _ = self.mm.write_all(space, VirtAddr::new(to), &unit.bytes(left));
         }
         // What the call's own mask lets through interrupts it, however early it comes.
-        if result == -i64::from(libc::EINTR) || result == NOT_BEGUN {
+        if result == -i64::from(libc::EINTR) {
             return Err(self.interrupted_poll(tid, call, polled.until));
         }
         if let Some(mask) = self.task(tid).saved_mask.take() {
@@ -144,7 +153,8 @@ impl Kernel {
             let old = std::mem::replace(&mut task.blocked, mask.without(SigSet::UNBLOCKABLE));
             task.saved_mask = Some(old);
             if self.has_deliverable(args.tid) {
-                return Err(ERESTARTNOHAND);
+                // What is ready comes before what the mask lets through.
+                return self.after_poll(args.tid, &mut { call }, &polled, NOT_BEGUN);
             }
         }
         Ok(Flow::Host(call, Then::Polled(polled)))
@@ -204,6 +214,20 @@ impl Kernel {
             _ if bytes != SET_BYTES => Err(Errno::EINVAL),
             at => Ok(Some(SigSet(self.mm.read_u64(space, VirtAddr::new(at))?))),
         }
+    }
+}
+
+/// What is ready now, as the host says; `-EINTR` if nothing is, unless for an epoll
+/// that is not waited for.
+fn look(call: &mut Call) -> i64 {
+    let waits = call.nr as i64 != libc::SYS_epoll_pwait || call.args[3] != Arg::Value(0);
+    match call.nr as i64 {
+        libc::SYS_epoll_pwait => call.args[3] = Arg::Value(0),
+        nr => call.args[if nr == libc::SYS_ppoll { 2 } else { 4 }] = call.buffer(Unit::Nanoseconds.bytes(0).to_vec()),
+    }
+    match call.perform(&Interrupt::for_this_thread()) {
+        0 if waits => -i64::from(libc::EINTR),
+        result => result,
     }
 }
 

@@ -1,18 +1,32 @@
 //! prctl(2): what a process says of itself.
 
-use super::Args;
+use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
+use crate::outcome::Then;
 use addr::VirtAddr;
+use host::call::Call;
 
-/// The last capability (CAP_CHECKPOINT_RESTORE).
-const LAST_CAPABILITY: u64 = 40;
+const PR_GET_TID_ADDRESS: i32 = 40;
+const PR_TIMING_STATISTICAL: u64 = 0;
+/// What the host does for the calling thread alone: a guest thread's credentials are those of its host thread, and so
+/// is what happens to it when memory breaks. A thread that is made inherits both.
+const OF_THE_HOST_THREAD: [i32; 9] = [
+    libc::PR_CAPBSET_READ,
+    libc::PR_CAPBSET_DROP,
+    libc::PR_CAP_AMBIENT,
+    libc::PR_GET_SECUREBITS,
+    libc::PR_SET_SECUREBITS,
+    libc::PR_GET_KEEPCAPS,
+    libc::PR_SET_KEEPCAPS,
+    libc::PR_MCE_KILL,
+    libc::PR_MCE_KILL_GET,
+];
 const USUAL_SLACK_NS: u64 = 50_000;
 
 /// What a process has said of itself that nothing here depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Wishes {
-    keeps_capabilities: bool,
     has_no_new_privileges: bool,
     has_no_huge_pages: bool,
     slack_ns: u64,
@@ -20,24 +34,19 @@ pub(crate) struct Wishes {
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self {
-            keeps_capabilities: false,
-            has_no_new_privileges: false,
-            has_no_huge_pages: false,
-            slack_ns: USUAL_SLACK_NS,
-        }
-    }
-}
-
-impl Wishes {
-    /// What a new program keeps.
-    pub fn after_exec(self) -> Self {
-        Self { keeps_capabilities: false, ..self }
+        Self { has_no_new_privileges: false, has_no_huge_pages: false, slack_ns: USUAL_SLACK_NS }
     }
 }
 
 impl Kernel {
-    pub(super) fn prctl(&mut self, args: &Args) -> Result<u64, Errno> {
+    pub(super) fn prctl(&mut self, args: &Args) -> Result<Flow, Errno> {
+        if OF_THE_HOST_THREAD.contains(&args.int(0)) {
+            return Ok(Flow::Host(Call::plain(args.nr, args.words), Then::Answer(Vec::new())));
+        }
+        self.own_prctl(args).map(Flow::Answer)
+    }
+
+    fn own_prctl(&mut self, args: &Args) -> Result<u64, Errno> {
         let value = args.at(1);
         match args.int(0) {
             libc::PR_SET_NAME => self.set_name(args),
@@ -61,8 +70,6 @@ impl Kernel {
                 self.process_of(args.tid).dumpable = value;
                 Ok(0)
             }
-            libc::PR_CAPBSET_READ if value > LAST_CAPABILITY => Err(Errno::EINVAL),
-            libc::PR_CAPBSET_READ => Ok(u64::from(host::files::identity()[1] == 0)),
             libc::PR_SET_CHILD_SUBREAPER => {
                 self.process_of(args.tid).is_subreaper = value != 0;
                 Ok(0)
@@ -74,6 +81,16 @@ impl Kernel {
             // Filters would filter pagewalk; nobody has any.
             libc::PR_GET_SECCOMP => Ok(0),
             libc::PR_GET_TSC => self.tell(args, &libc::PR_TSC_ENABLE.to_le_bytes()),
+            // Reading it cannot be forbidden: pagewalk's own clocks do.
+            libc::PR_SET_TSC if value == libc::PR_TSC_ENABLE as u64 => Ok(0),
+            libc::PR_GET_TIMING => Ok(PR_TIMING_STATISTICAL),
+            libc::PR_SET_TIMING if value == PR_TIMING_STATISTICAL => Ok(0),
+            // Nothing of a guest is counted by the host.
+            libc::PR_TASK_PERF_EVENTS_DISABLE | libc::PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
+            PR_GET_TID_ADDRESS => {
+                let at = self.task(args.tid).clear_tid;
+                self.tell(args, &at.to_le_bytes())
+            }
             libc::PR_SET_VMA if value == 0 => self.name_areas(args),
             libc::PR_SET_PTRACER => Ok(0),
             _ => self.wish(args),
@@ -84,9 +101,6 @@ impl Kernel {
         let value = args.at(1);
         let wishes = &mut self.process_of(args.tid).wishes;
         match args.int(0) {
-            libc::PR_SET_KEEPCAPS if value > 1 => return Err(Errno::EINVAL),
-            libc::PR_SET_KEEPCAPS => wishes.keeps_capabilities = value == 1,
-            libc::PR_GET_KEEPCAPS => return Ok(wishes.keeps_capabilities.into()),
             libc::PR_SET_NO_NEW_PRIVS if value != 1 => return Err(Errno::EINVAL),
             libc::PR_SET_NO_NEW_PRIVS => wishes.has_no_new_privileges = true,
             libc::PR_GET_NO_NEW_PRIVS => return Ok(wishes.has_no_new_privileges.into()),

@@ -8,14 +8,19 @@ use crate::task::Tid;
 const IOPRIO_WHO_PROCESS: i32 = 1;
 const IOPRIO_WHO_PGRP: i32 = 2;
 const IOPRIO_WHO_USER: i32 = 3;
+const IOPRIO_CLASS_SHIFT: i32 = 13;
+const IOPRIO_CLASS_NONE: i32 = 0;
+const IOPRIO_CLASS_RT: i32 = 1;
+const IOPRIO_CLASS_IDLE: i32 = 3;
+const IOPRIO_LEVEL: i32 = 7;
 
 impl Kernel {
     pub(super) fn priority_call(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
         answered(match args.nr as i64 {
             libc::SYS_getpriority => self.getpriority(args),
             libc::SYS_setpriority => self.setpriority(args),
-            // Every guest has the same I/O priority, and keeps it.
-            libc::SYS_ioprio_get | libc::SYS_ioprio_set => self.io_targets(args).map(|_| 0),
+            libc::SYS_ioprio_get => self.get_io_priority(args),
+            libc::SYS_ioprio_set => self.set_io_priority(args),
             _ => return None,
         })
     }
@@ -30,7 +35,29 @@ impl Kernel {
     fn setpriority(&mut self, args: &Args) -> Result<u64, Errno> {
         for tid in self.host_threads(args)? {
             let answer = host::priority::set_nice(tid, args.int(2));
-            answer.map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::ESRCH)))?;
+            answer.map_err(|error| Errno::of_host(&error))?;
+        }
+        Ok(0)
+    }
+
+    /// The most urgent of those that are named.
+    fn get_io_priority(&self, args: &Args) -> Result<u64, Errno> {
+        let targets = self.io_targets(args)?;
+        let best = targets.iter().map(|tid| self.tasks[tid].scheduling.io_priority).min();
+        best.map(u64::from).ok_or(Errno::ESRCH)
+    }
+
+    /// It is kept and told; the host's disks serve all guests alike.
+    fn set_io_priority(&mut self, args: &Args) -> Result<u64, Errno> {
+        let priority = args.int(2);
+        match priority >> IOPRIO_CLASS_SHIFT & 7 {
+            IOPRIO_CLASS_NONE if priority & IOPRIO_LEVEL != 0 => return Err(Errno::EINVAL),
+            IOPRIO_CLASS_RT if host::files::identity()[1] != 0 => return Err(Errno::EPERM),
+            IOPRIO_CLASS_NONE..=IOPRIO_CLASS_IDLE => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        for tid in self.io_targets(args)? {
+            self.task(tid).scheduling.io_priority = priority as u16;
         }
         Ok(0)
     }

@@ -142,7 +142,7 @@ impl Kernel {
         if args.nr as i64 != libc::SYS_getcwd {
             return Ok(None);
         }
-        let Some(path) = self.process_of_ref(args.tid).directory.get() else { return Ok(None) };
+        let Some(path) = self.tasks[&args.tid].directory.get() else { return Ok(None) };
         let mut bytes = path.into_bytes();
         bytes.push(0);
         if (bytes.len() as u64) > args.at(1) {
@@ -183,12 +183,12 @@ impl Kernel {
             libc::SYS_fchmod => Err(Errno::EPERM),
             libc::SYS_write | libc::SYS_pwrite64 => {
                 let space = self.space_of(args.tid);
-                let bytes = self.readable_part(space, args.at(1), args.at(2))?;
+                let bytes = self.readable_part(space, args.at(1), args.at(2))?.bytes;
                 self.write_stand_in(args, &node, &bytes).map(Some)
             }
             libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => {
                 let space = self.space_of(args.tid);
-                let bytes = self.gather(space, args.at(1), args.at(2))?;
+                let bytes = self.gather(space, args.at(1), args.at(2))?.bytes;
                 self.write_stand_in(args, &node, &bytes).map(Some)
             }
             _ => self.read_stand_in(args, &node),

@@ -1,60 +1,31 @@
-//! Making tasks and processes, and ending them.
+//! The first process, and how tasks and processes end.
 
+use super::clone::Clone;
 use super::{Args, Flow, Wishes};
 use crate::Errno;
-use crate::common::{Common, Sharing};
+use crate::common::Common;
 use crate::exec::Image;
-use crate::kernel::{Kernel, MAX_TASKS};
+use crate::kernel::Kernel;
 use crate::mm::{Limits, SpaceId};
-use crate::outcome::{HostCall, Outcome, Spawn, Then};
+use crate::outcome::{HostCall, Outcome, Then};
 use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
 use crate::task::{
     Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times, Transfers,
 };
 use crate::timers::CpuAlarms;
 use crate::waiting::Waiting;
-use addr::{Gpr, Registers, VirtAddr};
+use addr::Registers;
 use host::call::Call;
+use host::cpu_time::CpuTime;
 use std::time::Instant;
-
-const CSIGNAL: u64 = 0xff;
-const VM: u64 = libc::CLONE_VM as u64;
-const THREAD: u64 = libc::CLONE_THREAD as u64;
-const PARENT: u64 = libc::CLONE_PARENT as u64;
-const VFORK: u64 = libc::CLONE_VFORK as u64;
-const SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
-const FILES: u64 = libc::CLONE_FILES as u64;
-const FS: u64 = libc::CLONE_FS as u64;
-const SETTLS: u64 = libc::CLONE_SETTLS as u64;
-const PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
-const CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
-const CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
-/// Handlers are not inherited (clone3 only).
-pub(super) const CLEAR_SIGHAND: u64 = 1 << 32;
-/// Namespaces, tracing and pidfds: not for guests.
-const REFUSED: u64 = 0x7e02_0000 | libc::CLONE_PIDFD as u64;
-
-/// clone's arguments; the lowest byte of `flags` is the signal that tells of the end.
-pub(super) struct Clone {
-    pub flags: u64,
-    pub stack: u64,
-    pub parent_tid: u64,
-    pub child_tid: u64,
-    pub tls: u64,
-}
 
 impl Kernel {
     /// Calls that need the caller's registers.
     pub(super) fn process_call(&mut self, args: &Args, registers: &mut Registers) -> Option<Result<Flow, Errno>> {
-        let plain = |flags| Clone { flags, stack: 0, parent_tid: 0, child_tid: 0, tls: 0 };
-        let child = libc::SIGCHLD as u64;
         Some(match args.nr as i64 {
-            libc::SYS_fork => self.clone_task(args.tid, registers, &plain(child)),
-            libc::SYS_vfork => self.clone_task(args.tid, registers, &plain(child | VM | VFORK)),
-            libc::SYS_clone => {
-                let [flags, stack, parent_tid, child_tid, tls, _] = args.words;
-                self.clone_task(args.tid, registers, &Clone { flags, stack, parent_tid, child_tid, tls })
-            }
+            libc::SYS_fork => self.clone_task(args.tid, registers, &Clone::FORK),
+            libc::SYS_vfork => self.clone_task(args.tid, registers, &Clone::VFORK),
+            libc::SYS_clone => self.clone(args, registers),
             libc::SYS_clone3 => self.clone3(args, registers),
             libc::SYS_execve | libc::SYS_execveat => self.execve(args),
             libc::SYS_exit => {
@@ -90,7 +61,6 @@ impl Kernel {
             space: None,
             tasks: vec![Tid(pid.0)],
             actions: Common::new(Box::new([Action::default(); 65])),
-            files: Common::new(()),
             pending: Pending::default(),
             image: Image::default(),
             limits,
@@ -101,7 +71,6 @@ impl Kernel {
             ending: None,
             alone: None,
             children_usage: Times::default(),
-            directory: Common::new(None),
             oom_adjustment: 0,
             transfers: Transfers::default(),
             has_executed: false,
@@ -126,126 +95,6 @@ impl Kernel {
             self.process_of(Tid(pid.0)).set_action(signal, action);
         }
         Tid(pid.0)
-    }
-
-    pub(super) fn clone_task(&mut self, tid: Tid, registers: &Registers, clone: &Clone) -> Result<Flow, Errno> {
-        let flags = clone.flags;
-        let is_thread = flags & THREAD != 0;
-        if flags & REFUSED != 0 {
-            return Err(Errno::EPERM);
-        }
-        if (is_thread && flags & SIGHAND == 0) || (flags & SIGHAND != 0 && flags & VM == 0) {
-            return Err(Errno::EINVAL);
-        }
-        let is_root = host::files::identity()[1] == 0;
-        let limit = self.soft_limit(tid, libc::RLIMIT_NPROC as usize);
-        if self.tasks.len() >= MAX_TASKS || !is_root && self.tasks.len() as u64 >= limit {
-            return Err(Errno::EAGAIN);
-        }
-        self.advance_load();
-        let child = Tid(self.next_number);
-        let pid = if is_thread { self.tasks[&tid].pid } else { self.copy_process(tid, child, flags)? };
-        self.next_number += 1;
-        self.copy_task(tid, child, pid, flags);
-        if is_thread {
-            self.process_of(tid).tasks.push(child);
-        }
-        let mut child_registers = Box::new(registers.clone());
-        child_registers.set(Gpr::Rax, 0);
-        if clone.stack != 0 {
-            child_registers.set(Gpr::Rsp, clone.stack);
-        }
-        if flags & SETTLS != 0 {
-            child_registers.fs_base = clone.tls;
-        }
-        let number = child.get().to_le_bytes();
-        // Addresses that cannot be written are ignored here, as in Linux.
-        if flags & PARENT_SETTID != 0 {
-            let space = self.space_of(tid);
-            let _ = self.mm.write_all(space, VirtAddr::new(clone.parent_tid), &number);
-        }
-        if flags & CHILD_SETTID != 0 {
-            let space = self.space_of(child);
-            let _ = self.mm.write_all(space, VirtAddr::new(clone.child_tid), &number);
-        }
-        if flags & CHILD_CLEARTID != 0 {
-            self.task(child).clear_tid = clone.child_tid;
-        }
-        let waiting = (flags & VFORK != 0 && !is_thread).then_some(Waiting::Vfork(pid));
-        Ok(Flow::Spawn(
-            Spawn {
-                tid: child,
-                registers: child_registers,
-                files: sharing(flags, FILES),
-                directory: sharing(flags, FS),
-            },
-            waiting,
-        ))
-    }
-
-    fn copy_process(&mut self, tid: Tid, child: Tid, flags: u64) -> Result<Pid, Errno> {
-        let space = self.space_of(tid);
-        let new_space = match flags & VM != 0 {
-            true => {
-                self.mm.share_space(space);
-                space
-            }
-            false => self.mm.fork_space(space)?,
-        };
-        let parent = self.process_of_ref(tid);
-        let pid = Pid(child.0);
-        let process = Process {
-            pid,
-            parent: if flags & PARENT == 0 { parent.pid.0 } else { parent.parent },
-            maker: parent.pid.0,
-            group: parent.group,
-            session: parent.session,
-            space: Some(new_space),
-            tasks: vec![child],
-            actions: parent.actions.inherited(sharing(flags, SIGHAND)),
-            files: parent.files.inherited(sharing(flags, FILES)),
-            pending: Pending::default(),
-            image: parent.image.clone(),
-            limits: parent.limits,
-            state: State::Running,
-            news: None,
-            exit_signal: if flags & PARENT == 0 { (flags & CSIGNAL) as i32 } else { parent.exit_signal },
-            vfork_parent: (flags & libc::CLONE_VFORK as u64 != 0).then_some(tid),
-            ending: None,
-            alone: None,
-            children_usage: Times::default(),
-            directory: parent.directory.inherited(sharing(flags, FS)),
-            oom_adjustment: parent.oom_adjustment,
-            transfers: Transfers::default(),
-            has_executed: false,
-            started: Instant::now(),
-            alarm: Alarm::default(),
-            cpu_alarms: CpuAlarms::default(),
-            timers: Vec::new(),
-            dumpable: parent.dumpable,
-            wishes: parent.wishes,
-            is_subreaper: false,
-            death_signal: 0,
-            past: Past::default(),
-        };
-        if flags & CLEAR_SIGHAND != 0 {
-            clear_handlers(&process);
-        }
-        self.processes.insert(pid, process);
-        self.peers.has_many = true;
-        self.plan_look(pid);
-        Ok(pid)
-    }
-
-    fn copy_task(&mut self, tid: Tid, child: Tid, pid: Pid, flags: u64) {
-        let maker = &self.tasks[&tid];
-        let mut task = Task::new(child, pid, maker.name.clone());
-        task.blocked = maker.blocked;
-        task.scheduling = maker.scheduling.of_child();
-        if flags & VM == 0 || flags & VFORK != 0 {
-            task.alt_stack = maker.alt_stack;
-        }
-        self.tasks.insert(child, task);
     }
 
     /// One task ends; with the last one its process does.
@@ -274,7 +123,10 @@ impl Kernel {
         self.leave_semop(tid);
         self.drop_new_program(tid);
         let used = self.task(tid).leave_thread();
-        self.process_of(tid).past.cpu += used;
+        let switches = self.task(tid).switches;
+        let past = &mut self.process_of(tid).past;
+        past.cpu += used;
+        past.switches += switches;
         self.task(tid).call = None;
         self.task(tid).waiting = None;
         let process = self.process_of(tid);
@@ -282,6 +134,7 @@ impl Kernel {
             process.tasks.retain(|other| *other != tid);
             let alone = process.alone.filter(|_| process.tasks.len() == 1);
             self.tasks.remove(&tid);
+            self.leave_owned();
             if let Some(waiter) = alone {
                 self.notify(waiter);
             }
@@ -290,7 +143,7 @@ impl Kernel {
         self.release_memory(tid);
         // Descriptors go before the parent hears of the end: whoever reads a pipe then finds its end.
         // Those that another process shares stay: it closes copies.
-        let is_shared = self.process_of(tid).files.is_shared();
+        let is_shared = self.task(tid).files.is_shared();
         let flags = if is_shared { u64::from(libc::CLOSE_RANGE_UNSHARE) } else { 0 };
         let call = Call::plain(libc::SYS_close_range as u64, [0, u64::from(u32::MAX), flags, 0, 0, 0]);
         Outcome::HostCall(HostCall { call, then: Then::Closed })
@@ -340,6 +193,7 @@ impl Kernel {
         self.orphan_children(pid);
         self.tell_orphaned_groups(&watched);
         self.settle_pid_files(pid);
+        self.leave_owned();
         self.tell_parent(pid, parent, exit_signal, status);
     }
 
@@ -355,7 +209,9 @@ impl Kernel {
             if let State::Zombie(status) = process.state {
                 self.tell_parent(child, reaper, libc::SIGCHLD, status);
             } else if signal != 0 {
-                self.send_to_process(child, SigInfo::kernel(signal));
+                let uid = host::files::identity()[0] as u32;
+                let cause = Cause::Sent { pid: pid.0, uid, value: 0 };
+                self.send_to_process(child, SigInfo { signal, code: crate::signal::SI_USER, cause });
             }
         }
     }
@@ -380,7 +236,8 @@ impl Kernel {
         let is_unwanted = action.handler == crate::signal::SIG_IGN || action.flags & libc::SA_NOCLDWAIT as u64 != 0;
         // clone takes any number; one that is no signal tells nobody anything, as in Linux.
         if (1..=crate::signal::MAX).contains(&exit_signal) {
-            self.send_to_process(Pid(parent), child_info(pid, exit_signal, status));
+            let used = self.processes[&pid].past.cpu;
+            self.send_to_process(Pid(parent), child_info(pid, exit_signal, status, used));
         }
         if exit_signal == libc::SIGCHLD && is_unwanted {
             self.processes.remove(&pid);
@@ -400,7 +257,8 @@ impl Kernel {
             News::Continued => (libc::CLD_CONTINUED, libc::SIGCONT),
         };
         if !no_stops {
-            let cause = Cause::Child { pid: pid.0, uid: host::files::identity()[0] as u32, status };
+            let (uid, used) = (host::files::identity()[0] as u32, self.cpu_of(pid));
+            let cause = Cause::Child { pid: pid.0, uid, status, used };
             self.send_to_process(parent, SigInfo { signal: libc::SIGCHLD, code, cause });
         }
         self.wake_waiters(parent);
@@ -437,11 +295,11 @@ impl Kernel {
         process.image = image;
         process.has_executed = true;
         process.timers.clear();
-        process.wishes = process.wishes.after_exec();
         process.dumpable = 1;
         process.actions.leave();
         clear_handlers(process);
         self.release_vfork_parent(tid);
+        host::capabilities::keep_none();
     }
 
     /// What memory may be used, from the resource limits.
@@ -460,25 +318,20 @@ impl Kernel {
     }
 }
 
-/// Whether clone's flags have something shared.
-fn sharing(flags: u64, what: u64) -> Sharing {
-    if flags & what != 0 { Sharing::Shared } else { Sharing::Copied }
-}
-
 /// Handlers are gone; what is ignored stays so.
-fn clear_handlers(process: &Process) {
+pub(super) fn clear_handlers(process: &Process) {
     process.actions.change(|actions| actions.iter_mut().for_each(|action| *action = action.cleared()));
 }
 
 /// The signal that tells of a child's end.
-fn child_info(pid: Pid, signal: i32, status: Status) -> SigInfo {
+fn child_info(pid: Pid, signal: i32, status: Status, used: CpuTime) -> SigInfo {
     let (code, number) = match status {
         Status::Exited(status) => (libc::CLD_EXITED, i32::from(status)),
         Status::Signaled { signal, core: true } => (libc::CLD_DUMPED, signal),
         Status::Signaled { signal, core: false } => (libc::CLD_KILLED, signal),
     };
     let uid = host::files::identity()[0] as u32;
-    SigInfo { signal, code, cause: Cause::Child { pid: pid.0, uid, status: number } }
+    SigInfo { signal, code, cause: Cause::Child { pid: pid.0, uid, status: number, used } }
 }
 
 /// A set that blocks nothing that cannot be blocked.

@@ -26,11 +26,13 @@ pub(crate) struct Scheduling {
     /// The CPUs it may run on.
     cpus: u64,
     resets_on_fork: bool,
+    /// ioprio_set(2): a class and what it has within.
+    pub io_priority: u16,
 }
 
 impl Default for Scheduling {
     fn default() -> Self {
-        Self { policy: libc::SCHED_OTHER, priority: 0, cpus: u64::MAX, resets_on_fork: false }
+        Self { policy: libc::SCHED_OTHER, priority: 0, cpus: u64::MAX, resets_on_fork: false, io_priority: 0 }
     }
 }
 
@@ -44,7 +46,7 @@ impl Scheduling {
     pub fn of_child(self) -> Self {
         match self.resets_on_fork {
             false => self,
-            true if self.priority > 0 => Self { cpus: self.cpus, ..Self::default() },
+            true if self.priority > 0 => Self { cpus: self.cpus, io_priority: self.io_priority, ..Self::default() },
             true => Self { resets_on_fork: false, ..self },
         }
     }
@@ -182,7 +184,7 @@ impl Kernel {
         let host_tid = self.task(tid).host_tid;
         if is_fair && host_tid != 0 {
             let set = host::priority::set_nice(host_tid, int(16));
-            set.map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::ESRCH)))?;
+            set.map_err(|error| Errno::of_host(&error))?;
         }
         Ok(0)
     }

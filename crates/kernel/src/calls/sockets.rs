@@ -77,7 +77,7 @@ impl Kernel {
     fn add_sent(&mut self, args: &Args, messages: &mut Messages, index: usize, header: u64) -> Result<(), Errno> {
         let space = self.space_of(args.tid);
         let guest = self.bytes_in(space, header, HEADER_BYTES)?;
-        let bytes = self.gather(space, word(&guest, PARTS), word(&guest, PART_COUNT))?;
+        let bytes = self.gather(space, word(&guest, PARTS), word(&guest, PART_COUNT))?.transferred(args)?;
         messages.add_parts(index, bytes);
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
             let wanted = field_bytes(&guest, length)?;

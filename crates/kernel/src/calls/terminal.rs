@@ -11,6 +11,8 @@ use host::tty::End;
 
 const TCSETS: u32 = 0x5402;
 const TCSETSF: u32 = 0x5404;
+const TCSETA: u32 = 0x5406;
+const TCSETAF: u32 = 0x5408;
 const TCSBRK: u32 = 0x5409;
 const TCFLSH: u32 = 0x540b;
 const TIOCSCTTY: u32 = 0x540e;
@@ -49,7 +51,8 @@ impl Kernel {
     /// A request that concerns job control; `None` for those that are only the host's.
     pub(super) fn terminal_ioctl(&mut self, args: &Args) -> Option<Result<Flow, Errno>> {
         let request = args.at(1) as u32;
-        let changes = matches!(request, TCSETS..=TCSETSF | TCSBRK..=TCFLSH | TCSETS2..=TCSETSF2 | TIOCSPGRP);
+        let changes =
+            matches!(request, TCSETS..=TCSETSF | TCSETA..=TCSETAF | TCSBRK..=TCFLSH | TCSETS2..=TCSETSF2 | TIOCSPGRP);
         let is_ours =
             matches!(request, TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY | TIOCSWINSZ | TIOCSIG);
         if !changes && !is_ours {
@@ -80,7 +83,7 @@ impl Kernel {
             TIOCSWINSZ => {
                 let size = self.mm.read_array::<8>(space, at)?;
                 let is_new = host::tty::set_size(args.int(0), size);
-                if is_new.map_err(|error| Errno::from_code(error.raw_os_error().unwrap_or(libc::ENOTTY)))? {
+                if is_new.map_err(|error| Errno::of_host(&error))? {
                     self.send_to_foreground(device, libc::SIGWINCH);
                 }
             }

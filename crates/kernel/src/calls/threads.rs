@@ -30,9 +30,9 @@ impl Kernel {
                 Ok(0)
             }
             libc::SYS_get_robust_list => self.get_robust_list(args),
-            libc::SYS_membarrier => Ok(0),
+            libc::SYS_membarrier => self.membarrier(args),
             libc::SYS_personality => Ok(0),
-            libc::SYS_prctl => self.prctl(args),
+            libc::SYS_prctl => return Some(self.prctl(args)),
             _ => return None,
         })
     }

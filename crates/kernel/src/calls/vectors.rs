@@ -1,5 +1,6 @@
 //! Calls that transfer the parts of an iovec: one buffer for the host, its parts for the guest.
 
+use super::cut::{Content, Extent};
 use super::host_call::then;
 use super::{Args, Flow};
 use crate::Errno;
@@ -65,7 +66,7 @@ impl Kernel {
         }
         let file = self.file_before(args)?;
         let space = self.space_of(args.tid);
-        let mut bytes = self.gather(space, args.at(1), args.at(2))?;
+        let mut bytes = self.gather(space, args.at(1), args.at(2))?.transferred(args)?;
         if !bytes.is_empty() {
             bytes.truncate(usize::try_from(self.room_in_file(args)?).unwrap_or(usize::MAX));
         }
@@ -80,19 +81,19 @@ impl Kernel {
     }
 
     /// The bytes of all parts of an iovec, as far as they can be read.
-    pub(crate) fn gather(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Vec<u8>, Errno> {
-        let mut all = Vec::new();
+    pub(crate) fn gather(&mut self, space: SpaceId, iovec: u64, count: u64) -> Result<Content, Errno> {
+        let mut all = Content { bytes: Vec::new(), extent: Extent::Whole };
         for (from, bytes) in self.parts(space, iovec, count)? {
             match self.readable_part(space, from, bytes) {
                 Ok(part) => {
-                    let is_short = (part.len() as u64) < bytes;
-                    all.extend(part);
-                    if is_short {
-                        break;
-                    }
+                    all.bytes.extend(part.bytes);
+                    all.extent = part.extent;
                 }
-                Err(errno) if all.is_empty() => return Err(errno),
-                Err(_) => break,
+                Err(errno) if all.bytes.is_empty() => return Err(errno),
+                Err(_) => all.extent = Extent::Cut,
+            }
+            if all.extent == Extent::Cut {
+                break;
             }
         }
         Ok(all)

@@ -40,6 +40,16 @@ enum Form {
     Waitid,
 }
 
+/// `si_signo`, `si_code`, `si_pid`, `si_uid`, `si_status`: all 0 for nobody.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    signal: i32,
+    code: i32,
+    pid: i32,
+    uid: i32,
+    status: i32,
+}
+
 /// What has become of a child.
 #[derive(Clone, Copy)]
 enum Change {
@@ -56,12 +66,19 @@ impl Kernel {
             _ => return None,
         };
         let by_descriptor = args.nr as i64 == libc::SYS_waitid && args.int(0) == P_PIDFD;
-        Some(wait.and_then(|wait| match self.wait_once(args.tid, &wait) {
+        let answer = wait.and_then(|wait| match self.wait_once(args.tid, &wait) {
             Some(answer) => answer,
             None if wait.options & WNOHANG != 0 => self.nothing_yet(args.tid, &wait),
             None if by_descriptor && host::is_non_blocking(args.int(1)) => Err(Errno::EAGAIN),
             None => Ok(Flow::Sleep(Waiting::Child(wait))),
-        }))
+        });
+        match answer {
+            // Whatever is wrong, it tells of nobody.
+            Err(errno) if args.nr as i64 == libc::SYS_waitid && errno != Errno::EFAULT => {
+                Some(self.tell_of_child(args.tid, args.at(2), Told::default()).and(Err(errno)))
+            }
+            answer => Some(answer),
+        }
     }
 
     fn wait4(&mut self, args: &Args) -> Result<WaitFor, Errno> {
@@ -143,26 +160,18 @@ impl Kernel {
             Change::News(News::Stopped(signal)) => ((signal as u32) << 8 | 0x7f, libc::CLD_STOPPED, signal),
             Change::News(News::Continued) => (0xffff, libc::CLD_CONTINUED, libc::SIGCONT),
         };
-        if wait.status_to != 0 {
-            self.mm.write_all(space, VirtAddr::new(wait.status_to), &word.to_le_bytes())?;
-        }
-        if wait.info_to != 0 {
-            let uid = host::files::identity()[0] as u32;
-            let mut info = [0; 128];
-            // si_signo, si_code, si_pid, si_uid, si_status.
-            let pid = child.0 as i32;
-            for (at, value) in [(0, libc::SIGCHLD), (8, code), (16, pid), (20, uid as i32), (24, number)] {
-                info[at..at + 4].copy_from_slice(&value.to_le_bytes());
-            }
-            self.mm.write_all(space, VirtAddr::new(wait.info_to), &info)?;
-        }
-        if wait.usage_to != 0 {
-            let bytes = self.usage_bytes_of_child(child);
-            self.mm.write_all(space, VirtAddr::new(wait.usage_to), &bytes)?;
-        }
+        let usage = if wait.usage_to == 0 { Vec::new() } else { self.usage_bytes_of_child(child) };
+        // The caller hears of it once, and be it by no more than an error.
         if wait.options & libc::WNOWAIT == 0 {
             self.forget_change(tid, child, change);
         }
+        if wait.status_to != 0 {
+            self.mm.write_all(space, VirtAddr::new(wait.status_to), &word.to_le_bytes())?;
+        }
+        self.mm.write_all(space, VirtAddr::new(wait.usage_to), &usage)?;
+        let uid = host::files::identity()[0] as i32;
+        let told = Told { signal: libc::SIGCHLD, code, pid: child.0 as i32, uid, status: number };
+        self.tell_of_child(tid, wait.info_to, told)?;
         Ok(Flow::Answer(if wait.form == Form::Waitid { 0 } else { u64::from(child.0) }))
     }
 
@@ -174,16 +183,28 @@ impl Kernel {
                 let process = self.processes.remove(&child).expect("it ended just now");
                 let usage = process.whole_usage();
                 self.process_of(tid).children_usage.add(usage);
+                self.leave_owned();
             }
         }
     }
 
     fn nothing_yet(&mut self, tid: Tid, wait: &WaitFor) -> Result<Flow, Errno> {
-        if wait.info_to != 0 {
-            let space = self.space_of(tid);
-            self.mm.write_all(space, VirtAddr::new(wait.info_to), &[0; 128])?;
-        }
+        self.tell_of_child(tid, wait.info_to, Told::default())?;
         Ok(Flow::Answer(0))
+    }
+
+    /// Writes what waitid tells of: those fields of siginfo_t, and no others.
+    fn tell_of_child(&mut self, tid: Tid, to: u64, told: Told) -> Result<(), Errno> {
+        if to == 0 {
+            return Ok(());
+        }
+        let space = self.space_of(tid);
+        let Told { signal, code, pid, uid, status } = told;
+        for (at, fields) in [(0, [signal, 0, code]), (16, [pid, uid, status])] {
+            let bytes = fields.map(i32::to_le_bytes).concat();
+            self.mm.write_all(space, VirtAddr::new(to).wrapping_add(at), &bytes)?;
+        }
+        Ok(())
     }
 
     /// Whether a task has to leave its call for a signal, a stop or its end.

@@ -8,7 +8,7 @@
 //! ```
 //! Every number is the file's and may be nonsense; what is returned is checked.
 
-use super::LoadError;
+use super::{Architecture, ByteOrder, LoadError};
 use addr::{PAGE_BYTES, Perms};
 
 const HEADER_BYTES: usize = 64;
@@ -60,6 +60,22 @@ pub(crate) struct Segment {
     pub perms: Perms,
 }
 
+const X86_64: Architecture = Architecture { machine: EM_X86_64, bits: 64, order: ByteOrder::Little };
+
+fn architecture_of(header: &[u8; HEADER_BYTES]) -> Result<Architecture, LoadError> {
+    let bits = match header[4] {
+        1 => 32,
+        2 => 64,
+        _ => return Err(LoadError::NotProgram),
+    };
+    let (order, machine) = match header[5] {
+        1 => (ByteOrder::Little, half(header, 18)),
+        2 => (ByteOrder::Big, half(header, 18).swap_bytes()),
+        _ => return Err(LoadError::NotProgram),
+    };
+    Ok(Architecture { machine, bits, order })
+}
+
 impl Elf {
     /// Reads the headers through `read`, which fills a buffer from an offset and says how far it got.
     pub fn parse(size: u64, mut read: impl FnMut(u64, &mut [u8]) -> usize) -> Result<Self, LoadError> {
@@ -71,8 +87,9 @@ impl Elf {
         if got < HEADER_BYTES {
             return Err(LoadError::Truncated);
         }
-        if header[4] != 2 || header[5] != 1 || half(&header, 18) != EM_X86_64 {
-            return Err(LoadError::OtherArchitecture(half(&header, 18)));
+        let architecture = architecture_of(&header)?;
+        if architecture != X86_64 {
+            return Err(LoadError::OtherArchitecture(architecture));
         }
         let kind = match half(&header, 16) {
             ET_EXEC => Kind::Fixed,
@@ -250,7 +267,7 @@ mod tests {
             (b"#!/bin/sh\n".to_vec(), LoadError::NotElf),
             (Vec::new(), LoadError::NotElf),
             (b"\x7fELF\x02\x01".to_vec(), LoadError::Truncated),
-            (file(ET_EXEC, 183, &[good]), LoadError::OtherArchitecture(183)),
+            (file(ET_EXEC, 183, &[good]), LoadError::OtherArchitecture(Architecture { machine: 183, ..X86_64 })),
             (file(1, EM_X86_64, &[good]), LoadError::NotProgram),
             (file(ET_EXEC, EM_X86_64, &[]), LoadError::BadHeaders),
             (file(ET_EXEC, EM_X86_64, &[[6, 0, 0, 0, 0, 0, 0]]), LoadError::NoSegments),

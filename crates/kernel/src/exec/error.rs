@@ -19,8 +19,8 @@ pub enum LoadError {
     NotElf,
     /// An ELF file that ends within its headers.
     Truncated,
-    /// An ELF file for another machine, by its number.
-    OtherArchitecture(u16),
+    /// An ELF file for another machine.
+    OtherArchitecture(Architecture),
     /// An object file or a core file.
     NotProgram,
     /// Its header table makes no sense.
@@ -89,8 +89,7 @@ impl From<io::Error> for LoadError {
             Some(libc::ENOENT | libc::ENOTDIR) => Self::NotFound,
             Some(libc::EACCES) => Self::NoPermission,
             Some(libc::EISDIR) => Self::Directory,
-            Some(code) => Self::Host(Errno::from_code(code)),
-            None => Self::Host(Errno::EIO),
+            _ => Self::Host(Errno::of_host(&error)),
         }
     }
 }
@@ -111,8 +110,8 @@ impl fmt::Display for LoadError {
             Self::BeingWritten => write!(f, "somebody has it open for writing"),
             Self::NotElf => write!(f, "it is neither an ELF program nor a script that begins with #!"),
             Self::Truncated => write!(f, "the ELF file ends within its headers"),
-            Self::OtherArchitecture(machine) => {
-                write!(f, "it is a program for {}, not for 64-bit x86", machine_name(*machine))
+            Self::OtherArchitecture(architecture) => {
+                write!(f, "it is a program for {architecture}, not for 64-bit x86")
             }
             Self::NotProgram => write!(f, "it is an ELF file but no program"),
             Self::BadHeaders => write!(f, "the table of program headers of the ELF file makes no sense"),
@@ -133,17 +132,40 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-fn machine_name(machine: u16) -> String {
-    match machine {
-        3 | 62 => "32-bit x86".to_owned(),
-        8 => "MIPS".to_owned(),
-        20 => "32-bit PowerPC".to_owned(),
-        21 => "64-bit PowerPC".to_owned(),
-        22 => "S/390".to_owned(),
-        40 => "32-bit ARM".to_owned(),
-        183 => "64-bit ARM".to_owned(),
-        243 => "RISC-V".to_owned(),
-        258 => "LoongArch".to_owned(),
-        other => format!("machine number {other}"),
+/// What an ELF file is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Architecture {
+    /// The machine's number.
+    pub machine: u16,
+    /// The bits of its addresses: 32 or 64.
+    pub bits: u8,
+    /// The order of its bytes.
+    pub order: ByteOrder,
+}
+
+/// Which byte of a number comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ByteOrder {
+    /// The lowest.
+    Little,
+    /// The highest.
+    Big,
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = if self.order == ByteOrder::Big { "big-endian " } else { "" };
+        write!(f, "{}-bit {order}", self.bits)?;
+        match self.machine {
+            3 | 62 => write!(f, "x86"),
+            2 | 43 => write!(f, "SPARC"),
+            8 => write!(f, "MIPS"),
+            20 | 21 => write!(f, "PowerPC"),
+            22 => write!(f, "S/390"),
+            40 | 183 => write!(f, "ARM"),
+            243 => write!(f, "RISC-V"),
+            258 => write!(f, "LoongArch"),
+            other => write!(f, "machine number {other}"),
+        }
     }
 }

@@ -6,9 +6,9 @@ use crate::kernel::Kernel;
 use crate::mm::{FileId, MappedFile, MmapRequest, Mount, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Perms, VirtAddr};
 use host::FileIdentity;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// How often a script's interpreter may be a script.
 const MAX_SCRIPTS: usize = 5;
@@ -19,6 +19,8 @@ pub(super) struct Opened {
     pub path: Vec<u8>,
     pub dev_ino: (u64, u64),
     pub elf: Elf,
+    /// Whether its set-user-ID or set-group-ID bit would give other rights, which nobody gets here.
+    pub is_set_id: bool,
     file: FileId,
     interpreter: Option<Vec<u8>>,
 }
@@ -196,9 +198,17 @@ impl Kernel {
                 Some(name)
             }
         };
+        let is_set_id = gives_other_rights(&file.metadata()?);
         let file = self.cached_file(file.as_fd(), &identity, &String::from_utf8_lossy(&path), OpenMode::ReadOnly)?;
-        Ok(Opened { path, dev_ino: (identity.dev, identity.ino), elf, file, interpreter })
+        Ok(Opened { path, dev_ino: (identity.dev, identity.ino), elf, is_set_id, file, interpreter })
     }
+}
+
+fn gives_other_rights(file: &Metadata) -> bool {
+    let [_, user, _, group] = host::files::identity();
+    let gives_user = file.mode() & libc::S_ISUID != 0 && u64::from(file.uid()) != user;
+    let gives_group = file.mode() & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
+    gives_user || gives_group && u64::from(file.gid()) != group
 }
 
 fn prot_of(perms: Perms) -> u64 {

@@ -6,11 +6,12 @@ mod load;
 mod script;
 mod stack;
 
-pub use error::LoadError;
+pub use error::{Architecture, ByteOrder, LoadError};
 
 use crate::kernel::Kernel;
 use crate::mm::{Layout, SpaceId};
 use crate::task::Tid;
+use crate::warning::Warning;
 use addr::{PAGE_BYTES, Registers, VirtAddr};
 use load::{Loaded, Opened};
 
@@ -74,7 +75,12 @@ impl Kernel {
         let layout = Layout::new(self.config.mm.levels, stack_limit, self.next_aslr());
         let space = self.mm.create_space(layout, self.mm_limits(tid))?;
         match self.fill_space(space, &file, interpreter.as_ref(), asked, &argv, &program.envp) {
-            Ok((registers, image)) => Ok(NewProgram { space, registers, image }),
+            Ok((registers, image)) => {
+                if file.is_set_id {
+                    self.warnings.add(Warning::IgnoredBits(file.path));
+                }
+                Ok(NewProgram { space, registers, image })
+            }
             Err(error) => {
                 self.mm.release_space(space);
                 Err(error)

@@ -26,6 +26,7 @@ impl Mm {
         let mut child = Space::new(child_id, parent.layout, store).ok_or(Errno::ENOMEM)?;
         child.limits = parent.limits;
         child.heap = parent.heap;
+        child.barriers = parent.barriers;
         if parent.share_with(&mut child, store).is_err() {
             child.tear_down(store);
             return Err(Errno::ENOMEM);

@@ -134,9 +134,6 @@ impl Space {
             return Err(if request.file.is_none() { Errno::ENOMEM } else { Errno::EINVAL });
         }
         let bytes = page_bytes(bytes).filter(|bytes| *bytes > 0).ok_or(Errno::ENOMEM)?;
-        if (offset / PAGE_BYTES).checked_add(bytes / PAGE_BYTES).is_none_or(|end| end > u64::MAX / PAGE_BYTES) {
-            return Err(Errno::EOVERFLOW);
-        }
         if self.areas.count() > self.limits.areas {
             return Err(Errno::ENOMEM);
         }

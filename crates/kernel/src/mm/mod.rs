@@ -152,6 +152,11 @@ impl Mm {
         self.space_mut(id).users += 1;
     }
 
+    /// Whether several processes are in it.
+    pub fn is_shared_space(&self, id: SpaceId) -> bool {
+        self.space(id).users > 1
+    }
+
     /// One user less; the last one tears the space down and every frame of it is given back.
     pub fn release_space(&mut self, id: SpaceId) {
         let space = self.space_mut(id);
@@ -185,6 +190,11 @@ impl Mm {
     /// Sets what a space may use.
     pub fn set_limits(&mut self, id: SpaceId, limits: Limits) {
         self.space_mut(id).limits = limits;
+    }
+
+    /// The commands of membarrier(2) that a space has registered.
+    pub fn barriers(&mut self, id: SpaceId) -> &mut u64 {
+        &mut self.space_mut(id).barriers
     }
 
     /// What a space uses, and its faults so far.

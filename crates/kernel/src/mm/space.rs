@@ -23,6 +23,8 @@ pub(crate) struct Space {
     pub usage: Usage,
     /// How areas to come are locked (`mlockall(MCL_FUTURE)`).
     pub lock_future: AreaTraits,
+    /// The barriers that its processes have registered for: commands of membarrier(2). A fork inherits them.
+    pub barriers: u64,
     /// The areas that were told of as events.
     pub told: Vec<AreaInfo>,
 }
@@ -41,6 +43,7 @@ impl Space {
             heap: (VirtAddr::default(), VirtAddr::default()),
             usage: Usage::default(),
             lock_future: AreaTraits::default(),
+            barriers: 0,
             told: Vec::new(),
         })
     }

@@ -1,7 +1,6 @@
 //! munmap(2) and brk(2).
 
 use super::area::{Area, AreaTraits, Backing};
-use super::areas::GUARD_PAGES;
 use super::mmap::page_bytes;
 use super::space::Space;
 use super::store::Store;
@@ -59,12 +58,9 @@ impl Space {
     }
 
     fn grow_heap(&mut self, pages: PageRange, store: &mut Store) -> Result<(), Errno> {
-        let with_guard = PageRange::new(pages.start, pages.end + GUARD_PAGES);
-        let next = self.areas.first_after(pages.start);
-        let guarded = next.filter(|area| area.traits.has(AreaTraits::GROWS_DOWN));
-        let is_blocked = next.is_some_and(|area| area.pages.start < pages.end)
-            || guarded.is_some_and(|area| area.pages.overlaps(with_guard));
-        if is_blocked || pages.end.start() > self.layout.task_size {
+        // A page stays free between the heap and whatever comes next.
+        let has_room = self.areas.is_free(PageRange::new(pages.start, pages.end + 1));
+        if !has_room || pages.end.start() > self.layout.task_size {
             return Err(Errno::ENOMEM);
         }
         if self.areas.count() > self.limits.areas {

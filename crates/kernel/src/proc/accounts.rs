@@ -6,10 +6,9 @@ use super::template::{Others, Values};
 use crate::kernel::Kernel;
 use crate::signal::SIG_IGN;
 use crate::task::Pid;
+use host::cpu_time::TICK_NS;
 use std::fmt::Write;
 
-/// Nanoseconds of a tick of `sysconf(_SC_CLK_TCK)`.
-pub(super) const TICK_NS: u64 = 10_000_000;
 /// The signals that have a place in stat: the standard ones.
 const STANDARD: u64 = 0x7fff_ffff;
 
@@ -27,6 +26,11 @@ pub(super) fn stat(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
     text.extend(fields.as_bytes());
     text.push(b'\n');
     text
+}
+
+/// /proc/PID/timers: those of timer_create.
+pub(super) fn timers(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
+    kernel.timers_text(whose.pid).into_bytes()
 }
 
 /// /proc/PID/io: the host counts what its disks did for the thread; bytes and calls are the guest's.
@@ -70,10 +74,10 @@ impl Kernel {
         set(11, children.minor.into());
         set(12, (process.past.faults.major + usage.faults.major).into());
         set(13, children.major.into());
-        set(14, (cpu.user_ns / TICK_NS).into());
-        set(15, (cpu.system_ns / TICK_NS).into());
-        set(16, (children.cpu.user_ns / TICK_NS).into());
-        set(17, (children.cpu.system_ns / TICK_NS).into());
+        set(14, cpu.user_ticks().into());
+        set(15, cpu.system_ticks().into());
+        set(16, children.cpu.user_ticks().into());
+        set(17, children.cpu.system_ticks().into());
         set(18, 20);
         set(20, self.tids_of(whose.pid).len() as i128);
         set(22, (started_ns / TICK_NS).into());

@@ -1,6 +1,5 @@
 //! The machine-wide files of /proc: what the simulated machine is and does.
 
-use super::accounts::TICK_NS;
 use super::controls::number;
 use super::node::What;
 use super::processors;
@@ -10,7 +9,7 @@ use crate::kernel::{Kernel, MAX_TASKS};
 use crate::mm::Limits;
 use crate::task::{FIRST_PID, State};
 use addr::PAGE_BYTES;
-use host::cpu_time::CpuTime;
+use host::cpu_time::{CpuTime, TICK_NS};
 use std::fmt::Write;
 use std::time::Instant;
 

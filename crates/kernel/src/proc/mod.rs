@@ -33,11 +33,3 @@ pub(crate) use load::LoadAverage;
 pub(crate) use node::{Directory, Link, Node, What};
 pub(crate) use open::Content;
 pub(crate) use resolve::{Found, LastLink};
-
-use crate::Errno;
-use std::io;
-
-/// The host's error as a guest is told it.
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_code(error.raw_os_error().unwrap_or(libc::EIO))
-}

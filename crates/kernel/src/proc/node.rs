@@ -241,7 +241,8 @@ impl Kernel {
     /// The threads of a process; a process that has ended and was not waited for has its first.
     pub(super) fn tids_of(&self, pid: Pid) -> Vec<Tid> {
         let mut tids = self.processes.get(&pid).map_or_else(Vec::new, |process| process.tasks.clone());
-        if tids.is_empty() {
+        // The first is there as long as its process is.
+        if !tids.contains(&Tid(pid.0)) {
             tids.push(Tid(pid.0));
         }
         tids.sort_unstable();

@@ -37,7 +37,7 @@ impl Kernel {
             }
             _ => {}
         }
-        let descriptor = self.stand_ins.open(&node.path, flags).map_err(|error| super::errno_of(&error))?;
+        let descriptor = self.stand_ins.open(&node.path, flags).map_err(|error| Errno::of_host(&error))?;
         self.has_stand_ins = true;
         Ok(Some(descriptor))
     }
@@ -58,7 +58,7 @@ impl Kernel {
             (What::Machine(read) | What::MachineControl { read, .. }, _) => read(self, &node.path).into_bytes(),
             _ => return Err(Errno::EINVAL),
         };
-        self.stand_ins.fill(descriptor, &text).map_err(|error| super::errno_of(&error))?;
+        self.stand_ins.fill(descriptor, &text).map_err(|error| Errno::of_host(&error))?;
         Ok(Content::Behind)
     }
 

@@ -3,7 +3,7 @@
 //! Most paths never come near the guest's world; those are seen by their components and left to the host. The others
 //! are walked name by name. Below `/proc` every step is ours, so nothing there can lead to a process of the host.
 
-use super::node::{Link, Node, What};
+use super::node::{Link, Node, What, Whose};
 use super::numbers::is_list_of_members;
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -101,7 +101,7 @@ impl Kernel {
     /// The node that a descriptor or the working directory stands for.
     fn node_at(&mut self, tid: Tid, directory: i32) -> Result<Option<Node>, Errno> {
         let path = match directory {
-            libc::AT_FDCWD => self.process_of_ref(tid).directory.get(),
+            libc::AT_FDCWD => self.tasks[&tid].directory.get(),
             descriptor if self.has_stand_ins => self.stand_ins.path_of(descriptor),
             _ => None,
         };
@@ -177,6 +177,12 @@ impl Kernel {
         Ok(())
     }
 
+    /// The working directory of a thread, or of the first that its process has left, if it is one of ours.
+    fn directory_of(&self, whose: Whose) -> Option<String> {
+        let first = self.processes.get(&whose.pid).and_then(|process| process.tasks.first().copied());
+        self.tasks.get(&whose.tid.or(first)?)?.directory.get()
+    }
+
     /// Where a link leads, as readlink tells it.
     pub(crate) fn target_of(&mut self, tid: Tid, node: &Node, link: Link) -> Result<Vec<u8>, Errno> {
         let whose = node.whose;
@@ -192,7 +198,7 @@ impl Kernel {
             Link::To(path) => path.as_bytes().to_vec(),
             Link::RootDirectory => b"/".to_vec(),
             Link::Executable => process.map(|process| process.image.path.clone()).unwrap_or_default(),
-            Link::WorkingDirectory => match process.and_then(|process| process.directory.get()) {
+            Link::WorkingDirectory => match whose.and_then(|whose| self.directory_of(whose)) {
                 Some(path) => path.into_bytes(),
                 None => read_host_link(&self.host_path_of(node))?,
             },
@@ -277,7 +283,7 @@ fn host_directory(directory: i32) -> String {
 }
 
 fn read_host_link(path: &str) -> Result<Vec<u8>, Errno> {
-    let target = std::fs::read_link(path).map_err(|error| super::errno_of(&error))?;
+    let target = std::fs::read_link(path).map_err(|error| Errno::of_host(&error))?;
     Ok(target.into_os_string().into_encoded_bytes())
 }
 

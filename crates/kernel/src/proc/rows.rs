@@ -68,6 +68,7 @@ pub(super) const ROWS: &[Row] = &[
     both("smaps", Text(memory::smaps)),
     both("smaps_rollup", Text(memory::smaps_rollup)),
     both("pagemap", PageMap),
+    both("syscall", Text(words::syscall)),
     both("wchan", Text(words::wchan)),
     both("schedstat", Shown),
     both("cpuset", Shown),
@@ -83,6 +84,7 @@ pub(super) const ROWS: &[Row] = &[
     both("gid_map", Shown),
     both("projid_map", Shown),
     both("setgroups", Shown),
+    process("timers", Text(accounts::timers)),
     process("timerslack_ns", Text(words::timer_slack)),
 ];
 

@@ -52,6 +52,10 @@ impl Kernel {
         values.set("NSpgid", process.group);
         values.set("NSsid", process.session);
         values.set("Threads", self.tids_of(whose.pid).len());
+        if let Some(task) = self.task_of(whose) {
+            values.set("voluntary_ctxt_switches", task.switches.voluntary);
+            values.set("nonvoluntary_ctxt_switches", task.switches.involuntary);
+        }
         values.set("Cpus_allowed", self.cpu_mask());
         values.set("Cpus_allowed_list", self.cpu_list());
     }

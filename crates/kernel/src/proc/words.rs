@@ -77,6 +77,18 @@ pub(super) fn timer_slack(_: &mut Kernel, _: Whose) -> Vec<u8> {
 }
 
 /// The function of Linux that a task sleeps in; 0 when it does not. What it waits for in the host is the host's to say.
+/// What a thread asks of the kernel, with what, and from where.
+pub(super) fn syscall(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
+    let Some(call) = kernel.task_of(whose).and_then(|task| task.call.as_ref()) else { return b"running\n".to_vec() };
+    let mut text = call.nr.to_string();
+    let (stack, after) = call.at;
+    for word in call.words.into_iter().chain([stack, after]) {
+        write!(text, " {word:#x}").expect("a string takes all text");
+    }
+    text.push('\n');
+    text.into_bytes()
+}
+
 pub(super) fn wchan(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
     let Some(task) = kernel.task_of(whose) else { return b"0".to_vec() };
     let name = match task.waiting {
@@ -157,6 +169,7 @@ impl Kernel {
             State::Zombie(_) => "Z (zombie)",
             State::Stopped => "T (stopped)",
             State::Running => match self.task_of(whose) {
+                None => "Z (zombie)",
                 Some(task) if task.waiting.is_some() || task.is_in_host => "S (sleeping)",
                 _ => "R (running)",
             },

@@ -118,10 +118,16 @@ fn file_bytes(info: &SigInfo) -> [u8; INFO_BYTES as usize] {
             pointer = value;
         }
         Cause::Raised { addr, .. } => bytes[72..80].copy_from_slice(&addr.to_le_bytes()),
-        Cause::Child { pid, uid, status } => {
+        Cause::Child { pid, uid, status, used } => {
             int(12, pid as i32);
             int(16, uid as i32);
             int(40, status);
+            bytes[56..64].copy_from_slice(&used.user_ticks().to_le_bytes());
+            bytes[64..72].copy_from_slice(&used.system_ticks().to_le_bytes());
+        }
+        Cause::Ready { band, descriptor } => {
+            int(20, descriptor);
+            int(28, band as i32);
         }
         Cause::Timer { id, overrun, value } => {
             int(24, id);

@@ -212,10 +212,16 @@ fn info_bytes(info: &SigInfo) -> [u8; 128] {
             bytes[24..32].copy_from_slice(&value.to_le_bytes());
         }
         Cause::Raised { addr, .. } => bytes[16..24].copy_from_slice(&addr.to_le_bytes()),
-        Cause::Child { pid, uid, status } => {
+        Cause::Child { pid, uid, status, used } => {
             int(16, pid as i32);
             int(20, uid as i32);
             int(24, status);
+            put(&mut bytes, 32, used.user_ticks());
+            put(&mut bytes, 40, used.system_ticks());
+        }
+        Cause::Ready { band, descriptor } => {
+            int(24, descriptor);
+            put(&mut bytes, 16, band as u64);
         }
         Cause::Timer { id, overrun, value } => {
             int(16, id);
@@ -258,6 +264,7 @@ fn put(bytes: &mut [u8], at: usize, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use host::cpu_time::CpuTime;
     use std::mem::offset_of;
 
     const V3: Processor = Processor { features: 0, more_features: 0, state_components: 7, state_bytes: 832 };
@@ -350,9 +357,11 @@ mod tests {
 
     #[test]
     fn siginfo_is_as_c_reads_it() {
-        let cause = Cause::Child { pid: 7, uid: 8, status: 9 };
+        let used = CpuTime { user_ns: 125_000_000, system_ns: 39_000_000 };
+        let cause = Cause::Child { pid: 7, uid: 8, status: 9, used };
         let bytes = info_bytes(&SigInfo { signal: libc::SIGCHLD, code: libc::CLD_EXITED, cause });
         let int = |at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([int(0), int(4), int(8), int(16), int(20), int(24)], [libc::SIGCHLD, 0, libc::CLD_EXITED, 7, 8, 9]);
+        assert_eq!([int(32), int(36), int(40), int(44)], [12, 0, 3, 0]);
     }
 }

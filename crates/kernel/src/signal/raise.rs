@@ -7,7 +7,7 @@ use crate::outcome::Trap;
 use crate::task::{News, Pid, State, Tid};
 use crate::waiting::Waiting;
 use addr::{Access, Registers, VirtAddr};
-use mmu::{Cause as RefusalCause, Refusal};
+use mmu::Refusal;
 
 const PAGE_FAULT: u64 = 14;
 const SEGV_MAPERR: i32 = 1;
@@ -46,11 +46,6 @@ impl Kernel {
 
     /// The signal of a fault that cannot be resolved.
     pub(crate) fn raise_fault(&mut self, tid: Tid, addr: VirtAddr, refusal: Refusal, why: FaultError) {
-        // An address outside the space is no page fault for the CPU but #GP: no address, CR2 stale.
-        if refusal.cause == RefusalCause::OutsideSpace {
-            let cause = Cause::Raised { addr: 0, trap: 13, error: 0, cr2: None };
-            return self.force(tid, SigInfo { signal: libc::SIGSEGV, code: SI_KERNEL, cause });
-        }
         let (signal, code) = match why {
             FaultError::MapErr => (libc::SIGSEGV, SEGV_MAPERR),
             FaultError::AccErr => (libc::SIGSEGV, SEGV_ACCERR),
@@ -75,12 +70,14 @@ impl Kernel {
             Trap::Breakpoint => (libc::SIGTRAP, SI_KERNEL, 0, 3),
             Trap::InvalidOpcode => (libc::SIGILL, 2, rip, 6),
             Trap::StackSegment => (libc::SIGBUS, SI_KERNEL, 0, 12),
-            Trap::GeneralProtection => (libc::SIGSEGV, SI_KERNEL, 0, 13),
+            Trap::Overflow => (libc::SIGSEGV, SI_KERNEL, 0, 4),
+            Trap::GeneralProtection | Trap::Selector(_) => (libc::SIGSEGV, SI_KERNEL, 0, 13),
             Trap::X87 => (libc::SIGFPE, x87_code(registers), rip, 16),
             Trap::AlignmentCheck => (libc::SIGBUS, 1, 0, 17),
             Trap::Simd => (libc::SIGFPE, simd_code(registers), rip, 19),
         };
-        let cause = Cause::Raised { addr, trap: number, error: 0, cr2: None };
+        let error = if let Trap::Selector(code) = trap { code.into() } else { 0 };
+        let cause = Cause::Raised { addr, trap: number, error, cr2: None };
         self.force(tid, SigInfo { signal, code, cause });
     }
 

@@ -1,5 +1,6 @@
 //! Signals: numbers, sets, actions, and what is pending.
 
+use host::cpu_time::CpuTime;
 use std::collections::VecDeque;
 
 /// The largest signal number.
@@ -85,8 +86,10 @@ pub(crate) enum Cause {
     Sent { pid: u32, uid: u32, value: u64 },
     /// Raised by an instruction: `si_addr`, and the trap number, error code and CR2 of the context.
     Raised { addr: u64, trap: u64, error: u64, cr2: Option<u64> },
-    /// A child changed: `si_pid`, `si_uid`, `si_status`.
-    Child { pid: u32, uid: u32, status: i32 },
+    /// A child changed: `si_pid`, `si_uid`, `si_status`, `si_utime` and `si_stime`.
+    Child { pid: u32, uid: u32, status: i32, used: CpuTime },
+    /// A descriptor is ready: `si_band`, `si_fd`.
+    Ready { band: i64, descriptor: i32 },
     /// A timer: `si_timerid`, `si_overrun`, `si_value`.
     Timer { id: i32, overrun: i32, value: u64 },
 }

@@ -8,7 +8,7 @@ mod second;
 mod vocabulary;
 mod words;
 
-pub(crate) use words::words_of;
+pub(crate) use words::{signal_name, words_of};
 
 use crate::Errno;
 
@@ -28,8 +28,12 @@ pub(crate) enum Class {
     Ours,
     /// The host, with copies of the guest's buffers.
     Host,
-    /// Nobody: this is the answer, for this reason.
+    /// Nobody: this is the answer, for this reason. If it is `ENOSYS`, where Linux would execute the call, the name is told
+    /// once.
     Refused(Errno, &'static str),
+    /// Nobody: `ENOSYS` without a word. A Linux may answer so too, on such a machine as ours or because it has the call no
+    /// more, or every program asks for it when it starts, and goes on without.
+    Absent(&'static str),
     /// Nobody, though it could be done: `ENOSYS`, and its name is told once. Programs do without, for this reason.
     Missing(&'static str),
     /// The number means nothing.
@@ -71,6 +75,34 @@ pub(crate) enum Kind {
     OutElements(usize, usize),
     /// As many bytes as the u32 behind argument `length` says; the call says there how many it wanted to write.
     OutWord(usize),
+    /// Two descriptors, written.
+    OutPair,
+    /// A struct stat, written.
+    OutStat,
+    /// How a child ended, written if the answer is a child.
+    OutStatus,
+    /// An iovec of as many parts as argument `count` says, into which the call reads as many bytes as it answers.
+    OutVectors(usize),
+    /// A struct msghdr, into whose parts the call reads as many bytes as it answers.
+    OutMessage,
+}
+
+impl Kind {
+    /// What it is to the host, which transfers bytes without a meaning.
+    pub fn transferred(self) -> Self {
+        match self {
+            Self::OutPair => Self::Out(8),
+            Self::OutStat => Self::Out(144),
+            Self::OutStatus | Self::OutVectors(_) | Self::OutMessage => Self::Address,
+            other => other,
+        }
+    }
+
+    /// Whether `--events calls` prints what the call has written there.
+    pub fn is_printed_after(self) -> bool {
+        use Kind::*;
+        matches!(self, OutBytes(_) | OutPair | OutStat | OutStatus | OutVectors(_) | OutMessage)
+    }
 }
 
 const fn row(nr: u64, name: &'static str, class: Class, args: &'static [Kind]) -> Row {
@@ -148,6 +180,7 @@ mod tests {
             for kind in row.args {
                 if let InBytes(at)
                 | OutBytes(at)
+                | OutVectors(at)
                 | OutWord(at)
                 | InArray(at, _)
                 | OutArray(at, _)

@@ -212,6 +212,7 @@ pub(super) const SPOKEN: &[(&str, usize, Words)] = &[
     ("mlockall", 0, bits(names![MCL_CURRENT MCL_FUTURE MCL_ONFAULT])),
     ("mlock2", 2, bits(names![MLOCK_ONFAULT])),
     ("clone", 0, CLONE),
+    ("unshare", 0, CLONE),
     ("futex", 1, FUTEX),
     ("fcntl", 1, FCNTL),
     ("ioctl", 1, IOCTL),

@@ -94,7 +94,8 @@ fn plain(value: u64) -> String {
     }
 }
 
-fn signal_name(value: u64) -> String {
+/// A signal.
+pub(crate) fn signal_name(value: u64) -> String {
     const REAL_TIME: u64 = 32;
     match name_in(super::vocabulary::SIGNALS, value) {
         Some(name) => name.to_owned(),

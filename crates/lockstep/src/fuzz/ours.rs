@@ -6,7 +6,7 @@ use super::outcome::{Ending, Exception, Outcome};
 use super::world::World;
 use addr::{PAGE_BYTES, Page, Perms, Pfn, Registers};
 use engine::{Budget, Cpu, Engine, EngineConfig, Exit};
-use mmu::{Cause, Entry, Frames, Leaf, Levels, Memory, Origin, Tables, UpperHalf};
+use mmu::{Entry, Frames, Leaf, Levels, Memory, Origin, Tables, UpperHalf};
 use std::io;
 use std::sync::Arc;
 
@@ -112,14 +112,16 @@ fn entry(pfn: Pfn, perms: Perms) -> Entry {
 fn ending(exit: Exit) -> Ending {
     match exit {
         Exit::Syscall => Ending::Syscall,
-        Exit::Fault(fault) if fault.refusal.cause == Cause::OutsideSpace => Ending::Exception(Exception::NotCanonical),
         Exit::Fault(fault) => Ending::Fault { addr: fault.addr, access: Some(fault.access) },
         Exit::Exception(exception) => match exception {
             engine::Exception::Breakpoint => Ending::Trap,
             engine::Exception::DivideError => Ending::Exception(Exception::Divide),
             engine::Exception::Debug | engine::Exception::Step => Ending::Exception(Exception::Debug),
             engine::Exception::InvalidOpcode(_) => Ending::Exception(Exception::InvalidOpcode),
-            engine::Exception::GeneralProtection => Ending::Exception(Exception::GeneralProtection),
+            engine::Exception::GeneralProtection | engine::Exception::Selector(_) | engine::Exception::Overflow => {
+                Ending::Exception(Exception::GeneralProtection)
+            }
+            engine::Exception::StackSegment => Ending::Exception(Exception::StackSegment),
             engine::Exception::X87(_) | engine::Exception::Simd(_) => Ending::Exception(Exception::FloatingPoint),
             engine::Exception::AlignmentCheck => Ending::Exception(Exception::Alignment),
         },

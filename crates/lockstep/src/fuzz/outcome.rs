@@ -36,8 +36,6 @@ pub enum Exception {
     GeneralProtection,
     /// SIGBUS without an address.
     StackSegment,
-    /// One of these two: an address that is not canonical, where it is not known which segment it was for.
-    NotCanonical,
     /// SIGBUS with BUS_ADRALN.
     Alignment,
     /// SIGTRAP other than `int3`.
@@ -74,13 +72,6 @@ impl Ending {
         match (self, other) {
             (Self::Fault { addr: left, access: a }, Self::Fault { addr: right, access: b }) => {
                 left == right && (a.is_none() || b.is_none() || a == b)
-            }
-            (Self::Exception(left), Self::Exception(right)) => {
-                let is_either = |one: &Exception, other: &Exception| {
-                    *one == Exception::NotCanonical
-                        && matches!(other, Exception::GeneralProtection | Exception::StackSegment)
-                };
-                left == right || is_either(left, right) || is_either(right, left)
             }
             _ => self == other,
         }

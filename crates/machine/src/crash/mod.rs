@@ -9,6 +9,7 @@ mod neighbours;
 mod object_file;
 
 use addr::{Access, Gpr, Perms, Registers, VirtAddr};
+use engine::Protection;
 use kernel::mm::AreaInfo;
 use object_file::{FrameRegisters, ObjectFile, RETURN_ADDRESS, RSP, Source};
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ pub struct Death<'a> {
     pub addr: VirtAddr,
     /// What was attempted, if it was an access.
     pub access: Option<Access>,
+    /// What was refused, if there was no page to refuse it.
+    pub protection: Option<Protection>,
     /// The registers, exact at the start of the instruction.
     pub registers: &'a Registers,
     /// The address space, in address order.
@@ -142,15 +145,13 @@ fn is_about_memory(death: &Death<'_>) -> bool {
 
 /// What the instruction attempted, in words.
 fn attempt(death: &Death<'_>) -> String {
+    if let Some(protection) = death.protection {
+        return protected_attempt(protection);
+    }
     if !is_about_memory(death) {
         return other_attempt(death.signal, death.code);
     }
-    let access = match death.access {
-        Some(Access::Read) => "a read",
-        Some(Access::Write) => "a write",
-        Some(Access::Execute) => "a jump",
-        None => "an access",
-    };
+    let access = death.access.map_or("an access", access_name);
     let area = death.areas.iter().find(|area| area.range.contains(death.addr));
     let why = match (death.signal, area) {
         (libc::SIGBUS, _) => "past the end of the file that is mapped there".to_owned(),
@@ -160,6 +161,28 @@ fn attempt(death: &Death<'_>) -> String {
     };
     let preposition = if death.access == Some(Access::Execute) { "to" } else { "at" };
     format!("{access} {preposition} {}, {why}", death.addr)
+}
+
+fn access_name(access: Access) -> &'static str {
+    match access {
+        Access::Read => "a read",
+        Access::Write => "a write",
+        Access::Execute => "a jump",
+    }
+}
+
+fn protected_attempt(protection: Protection) -> String {
+    match protection {
+        Protection::NoAddress { addr, access } => {
+            format!("{} at {addr}, which is no canonical address", access_name(access))
+        }
+        Protection::NoTarget(addr) => format!("a jump to {addr}, which is no canonical address"),
+        Protection::Misaligned { name, addr, alignment } => {
+            format!("{name} with an operand at {addr}, which is no multiple of {alignment}")
+        }
+        Protection::Privileged(name) => format!("{name}, an instruction that only a kernel may execute"),
+        Protection::Operand(name) => format!("{name} with an operand that the processor refuses"),
+    }
 }
 
 fn allowed(perms: Perms) -> &'static str {
@@ -179,7 +202,7 @@ fn other_attempt(signal: i32, code: i32) -> String {
         (libc::SIGFPE, 1) => "an integer division by zero, or a quotient that does not fit",
         (libc::SIGFPE, _) => "a floating-point exception that the program had unmasked",
         (libc::SIGILL, _) => "an instruction that this processor does not have",
-        (libc::SIGSEGV, _) => "a non-canonical address, a misaligned vector access or a privileged instruction",
+        (libc::SIGSEGV, _) => "an instruction that the processor refuses",
         (libc::SIGBUS, _) => "a misaligned access",
         (libc::SIGTRAP, _) => "a breakpoint",
         _ => "raised by the kernel",

@@ -12,8 +12,15 @@ fn area(start: u64, end: u64, perms: Perms, name: &str) -> AreaInfo {
 fn described(signal: i32, code: i32, addr: u64, access: Access) -> String {
     let registers = Registers::at_entry(VirtAddr::new(0x40_1000), VirtAddr::new(0x7fff_0000));
     let areas = [area(0x40_0000, 0x40_2000, Perms::READ_EXECUTE, "[code]")];
-    let death =
-        Death { signal, code, addr: VirtAddr::new(addr), access: Some(access), registers: &registers, areas: &areas };
+    let death = Death {
+        signal,
+        code,
+        addr: VirtAddr::new(addr),
+        access: Some(access),
+        protection: None,
+        registers: &registers,
+        areas: &areas,
+    };
     Crash::describe(&death, &mut |_, _| 0).to_string()
 }
 
@@ -52,6 +59,7 @@ fn a_jump_to_nowhere_is_traced_back_to_its_caller() {
         code: 1,
         addr: VirtAddr::new(0x666),
         access: Some(Access::Execute),
+        protection: None,
         registers: &registers,
         areas: &areas,
     };

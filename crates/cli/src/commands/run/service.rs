@@ -28,14 +28,14 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Writes reports until the machine has ended.
+    /// Writes reports until every process has ended, which the last report tells.
     ///
     /// # Errors
     /// The host's, when it cannot start a thread.
     pub fn start(mut self, control: Control) -> io::Result<JoinHandle<()>> {
         Builder::new().name("reports".to_owned()).spawn(move || {
             while !control.wait_for_end(self.every) {
-                let Some(report) = control.report() else { return };
+                let Some(report) = control.report().filter(summary::is_running) else { return };
                 // Where it cannot be written there is nobody to tell.
                 let _ = self.to.write_all(so_far(&report, self.format).as_bytes());
             }
@@ -43,7 +43,7 @@ impl Interval {
     }
 }
 
-/// Answers requests until this process ends. The socket stays its owner's, who removes it at the end.
+/// Answers requests until this process ends.
 ///
 /// # Errors
 /// The host's, when it cannot start a thread.
@@ -52,6 +52,8 @@ pub fn serve(socket: &Arc<OwnSocket>, control: Control, events: Kinds) -> io::Re
     let serve = move || {
         loop {
             match socket.accept() {
+                // Anybody may connect; what strangers ask is not read, and costs nobody a thread.
+                Ok((stream, Asker::Stranger)) => say(&stream, REFUSED, "you are not its owner\n"),
                 Ok((stream, asker)) => {
                     let control = control.clone();
                     let body = move || answer(&stream, asker, &control, events);
@@ -73,10 +75,8 @@ fn answer(stream: &UnixStream, asker: Asker, control: &Control, events: Kinds) {
     if waits.is_err() || BufReader::new(stream.take(MAX_REQUEST_BYTES)).read_line(&mut line).is_err() {
         return;
     }
-    match asker {
-        Asker::Owner => {}
-        Asker::Guest => return say(stream, REFUSED, "a program does not control the machine that runs it\n"),
-        Asker::Stranger => return say(stream, REFUSED, "you are not its owner\n"),
+    if asker != Asker::Owner {
+        return say(stream, REFUSED, "a program does not control the machine that runs it\n");
     }
     let Ok(request) = line.trim_end().parse() else {
         return say(stream, REFUSED, "it does not know this request; is it of another version?\n");

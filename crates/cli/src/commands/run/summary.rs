@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// The report of a run of `command`, with a final newline.
 pub fn text(ended: &Ended, command: &[OsString]) -> String {
-    let mut lines = so_far(&ended.report);
+    let mut lines = lines(&ended.report, &ending(&ended.report));
     if let Some(core) = ended.crash.as_ref().and_then(|crash| crash.core.as_ref()) {
         writeln!(lines, "  {:<15} {}", "core file", core.display()).expect("a string takes every line");
     }
@@ -15,18 +15,37 @@ pub fn text(ended: &Ended, command: &[OsString]) -> String {
     lines
 }
 
-/// A report without what is known at the end only, with a final newline.
+/// A report without what is known at the end only, with a final newline. How the first process ended is no verdict
+/// while others go on.
 pub fn so_far(report: &Report) -> String {
-    let mut lines = format!("pagewalk: {}\n", verdict(report));
+    let ending = match (report.exit, running(report)) {
+        (None, _) | (_, 0) => ending(report),
+        (_, 1) => format!("{}, 1 process goes on", ending(report)),
+        (_, count) => format!("{}, {count} processes go on", ending(report)),
+    };
+    lines(report, &ending)
+}
+
+/// Whether any process has not ended.
+pub fn is_running(report: &Report) -> bool {
+    report.exit.is_none() || running(report) > 0
+}
+
+fn running(report: &Report) -> usize {
+    report.processes.iter().filter(|process| process.exit.is_none()).count()
+}
+
+fn lines(report: &Report, ending: &str) -> String {
+    let mut lines = format!("pagewalk: {}\n", verdict(report, ending));
     for (what, evidence) in evidence(report) {
         writeln!(lines, "  {what:<15} {evidence}").expect("a string takes every line");
     }
     lines
 }
 
-fn verdict(report: &Report) -> String {
+fn ending(report: &Report) -> String {
     let name = program_name(report);
-    let ending = match report.exit {
+    match report.exit {
         None => format!("{name} runs"),
         Some(ExitStatus::Exited { status: 0 }) => format!("{name} succeeded"),
         Some(ExitStatus::Exited { status }) => format!("{name} ended with exit status {status}"),
@@ -34,7 +53,10 @@ fn verdict(report: &Report) -> String {
             let core = if core_dumped { ", and left a core file" } else { "" };
             format!("{name} was killed by {}{core}", signal_name(i32::from(signal)))
         }
-    };
+    }
+}
+
+fn verdict(report: &Report, ending: &str) -> String {
     let resident = size::text(report.memory.peak_resident_bytes);
     format!(
         "{ending}: {resident} of {} RAM at most, {} faults",
@@ -144,7 +166,7 @@ mod tests {
     #[test]
     fn a_death_is_named() {
         let report = ended(ExitStatus::Killed { signal: 11, core_dumped: true }).report;
-        assert!(verdict(&report).starts_with("ls was killed by SIGSEGV, and left a core file: "));
+        assert!(verdict(&report, &ending(&report)).starts_with("ls was killed by SIGSEGV, and left a core file: "));
     }
 
     #[test]

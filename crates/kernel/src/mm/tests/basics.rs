@@ -93,6 +93,8 @@ fn the_heap_moves_with_brk() {
     );
     world.map(start + 0x30000, K, RW, PRIVATE | FIXED).expect("it is free");
     assert_eq!(world.mm.brk(world.id, start + 0x31000).get(), start + 0x21000, "no room");
+    assert_eq!(world.mm.brk(world.id, start + 0x2f001).get(), start + 0x21000, "no free page between");
+    assert_eq!(world.mm.brk(world.id, start + 0x2f000).get(), start + 0x2f000);
     assert_eq!(world.mm.brk(world.id, start).get(), start);
     assert_eq!(world.resident_pages(), 0);
     world.end();
