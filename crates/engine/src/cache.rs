@@ -9,6 +9,7 @@
 
 mod death;
 mod keeping;
+mod recalling;
 mod trees;
 
 use crate::asm::{Assembler, Mem, RCX, Width, rel32};
@@ -88,7 +89,7 @@ pub struct CodeCache {
     next_map: u64,
     by_frame: FxHashMap<Pfn, FrameOfCode>,
     store: Option<Store>,
-    recalled: keeping::Recalled,
+    recalled: recalling::Recalled,
     views: Vec<Weak<CpuView>>,
     counts: CacheCounts,
 }
@@ -118,7 +119,7 @@ impl CodeCache {
             next_map: 0,
             by_frame: FxHashMap::default(),
             store: None,
-            recalled: keeping::Recalled::default(),
+            recalled: recalling::Recalled::default(),
             views: Vec::new(),
             counts: CacheCounts::default(),
         })

@@ -26,13 +26,13 @@ use std::hash::Hasher;
 use std::io;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
-pub use index::WRITTEN_AT_ONCE;
-use index::{FileWriter, Indexed};
+use index::Indexed;
+pub use index::{FileWriter, WRITTEN_AT_ONCE};
 use volume::Section;
 pub use volume::VolumeWriter;
 
 /// Where translations are kept from run to run.
-pub trait Archive: Send {
+pub trait Archive: Send + Sync {
     /// What was saved last for a program that a translator of a kind has translated; `None` if nothing was.
     ///
     /// # Errors

@@ -11,13 +11,13 @@ use crate::program_hash::hexadecimal;
 use engine::Archive;
 use host::{MappedFile, files};
 use sha2::{Digest, Sha256};
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Most bytes of files in the directory; those used longest ago go first.
@@ -37,7 +37,7 @@ pub struct CodeArchive {
     directory: PathBuf,
     build: u64,
     /// Bytes that may still be added to the directory, once somebody has looked.
-    room_bytes: Cell<Option<u64>>,
+    room_bytes: Mutex<Option<u64>>,
 }
 
 impl CodeArchive {
@@ -47,7 +47,7 @@ impl CodeArchive {
     /// The host's, when pagewalk cannot tell its own build from others, or where it is.
     pub fn new(directory: PathBuf) -> io::Result<Self> {
         // Guests change the directory that they are in, and programs are begun by their threads.
-        Ok(Self { directory: std::path::absolute(directory)?, build: own_build()?, room_bytes: Cell::new(None) })
+        Ok(Self { directory: std::path::absolute(directory)?, build: own_build()?, room_bytes: Mutex::new(None) })
     }
 
     fn file_of(&self, program: &[u8], translator: &str) -> PathBuf {
@@ -69,8 +69,9 @@ impl CodeArchive {
 
     /// Removes files until there is room for so many bytes.
     fn make_room(&self, bytes: u64) -> io::Result<()> {
-        if let Some(left) = self.room_bytes.get().and_then(|room| room.checked_sub(bytes)) {
-            self.room_bytes.set(Some(left));
+        let mut room_bytes = self.room_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = room_bytes.and_then(|room| room.checked_sub(bytes)) {
+            *room_bytes = Some(left);
             return Ok(());
         }
         // Others may remove files at the same time: what is not there needs no room.
@@ -90,7 +91,7 @@ impl CodeArchive {
             let _ = fs::remove_file(path);
             total -= bytes;
         }
-        self.room_bytes.set(Some(MOST_BYTES.saturating_sub(total + bytes)));
+        *room_bytes = Some(MOST_BYTES.saturating_sub(total + bytes));
         Ok(())
     }
 }

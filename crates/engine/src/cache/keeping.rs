@@ -1,34 +1,38 @@
-//! Blocks that go to the store, and blocks that come from there.
+//! Blocks that go to the store, and from there or at once to the archive.
 
 use super::{CodeCache, part};
-use crate::block::{Block, BlockId, Keeping, Liveness};
+use crate::block::{BlockId, Keeping};
 use crate::code_map::Entry;
-use crate::source;
 use crate::store::record::{self, Whole};
-use crate::store::{Content, MOST_SAVED_BYTES, ProgramId, Store, VolumeWriter, WRITTEN_AT_ONCE};
-use crate::translate::{Parts, Sharing, Variant};
-use crate::trap;
-use addr::{Page, Pfn, VirtAddr};
-use mmu::Tables;
-use std::io;
+use crate::store::{Content, FileWriter, MOST_SAVED_BYTES, VolumeWriter, WRITTEN_AT_ONCE};
+use addr::{Page, Pfn};
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// A block that is not in the cache yet.
+/// Most threads that write at a time, and the pages that one takes at a time.
+const MOST_WRITERS: usize = 4;
+const TAKEN_AT_ONCE: usize = 64;
+
+/// The fresh blocks of a map.
 #[derive(Default)]
-pub(super) struct Recalled {
-    parts: Parts,
-    /// The pages that it depends on, and what they have to be.
-    wanted: Vec<(Page, Content)>,
-    sources: Vec<(Page, Pfn)>,
+struct Fresh {
+    pages: Vec<FreshPage>,
+    /// Those of each page in the order of their keys.
+    entries: Vec<Entry>,
+    /// Which pages blocks depend on besides the one that they begin in; in order.
+    elsewhere: Vec<(BlockId, Page, Content)>,
+}
+
+/// A page that fresh blocks begin in.
+struct FreshPage {
+    page: Page,
+    content: Content,
+    entries: Range<usize>,
 }
 
 impl CodeCache {
-    /// Keeps translations from now on.
-    pub fn keep_in(&mut self, store: Store) {
-        // Files of the archive may be shortened under our hands.
-        trap::prepare_process();
-        self.store = Some(store);
-    }
-
     /// Puts everything into the archive, at the end of the machine.
     pub fn save(&mut self) {
         let maps = self.living_maps();
@@ -48,101 +52,12 @@ impl CodeCache {
     /// Saves the fresh blocks of a map, if they are all there is to save of a program; `None` if they are not.
     fn save_map(&mut self, map: u64) -> Option<()> {
         let program = self.maps[&map].program?;
-        let mut file = self.store.as_ref()?.begin_file(program)?;
-        let mut move_to_file = |volume: &mut VolumeWriter| {
-            if file.len() < MOST_SAVED_BYTES {
-                file.append(volume.bytes())?;
-            }
-            volume.clear();
-            Ok(())
-        };
-        let mut volume = VolumeWriter::default();
-        let written = self.write_fresh(program, map, &mut volume, |volume| {
-            if volume.bytes().len() < WRITTEN_AT_ONCE { Ok(()) } else { move_to_file(volume) }
-        });
-        if written.and_then(|()| move_to_file(&mut volume)).is_ok() && !file.is_empty() {
+        let file = self.store.as_ref()?.begin_file(program)?;
+        let fresh = self.fresh(map);
+        if let Some(file) = self.write_all(&fresh, file) {
             self.store.as_ref()?.end_file(program, file);
         }
         Some(())
-    }
-
-    /// The block at an address, if the store has it and every byte that it was made of is as it was. Its pages are
-    /// fetched from as if it was translated.
-    pub(super) fn recall(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
-        let store = self.store.as_ref().filter(|_| Variant::KEPT.contains(&variant))?;
-        let program = self.maps[&self.map_of(tables)].program?;
-        if !store.knows(program, rip.page()) {
-            return None;
-        }
-        let mut recalled = std::mem::take(&mut self.recalled);
-        let block = self.read_kept(tables, program, rip, variant, &mut recalled);
-        let id = block.map(|block| self.insert(block, &recalled.parts, &recalled.sources));
-        self.counts.recalled += u64::from(id.is_some());
-        self.recalled = recalled;
-        id
-    }
-
-    fn read_kept(
-        &mut self,
-        tables: &Tables,
-        program: ProgramId,
-        rip: VirtAddr,
-        variant: Variant,
-        into: &mut Recalled,
-    ) -> Option<Block> {
-        let pfn = self.frame_of(tables, rip.page())?;
-        let content = self.content(pfn);
-        let place = self.next_place(self.map_of(tables), rip);
-        // As in `alive`: most code reads no flags that a jump hands over.
-        let candidates = if variant == Variant::FlagsParked { &[variant, Variant::Plain][..] } else { &[variant] };
-        for candidate in candidates {
-            let key = Entry::key(rip, *candidate);
-            for nth in 0.. {
-                let store = self.store.as_mut()?;
-                let Some(record) = store.record(program, rip.page(), content, key, nth) else { break };
-                into.wanted.clear();
-                into.wanted.push((rip.page(), content));
-                into.wanted.extend(record::other_sources(record)?);
-                let block = record::read(record, rip, &place, &mut into.parts).filter(|_| store.is_whole(program))?;
-                let serves = *candidate == variant || block.flags_live == Liveness::Dead;
-                let may_share = place.sharing == Sharing::Yes || block.sharing == Sharing::No;
-                if serves && may_share && self.are_as_wanted(tables, into) {
-                    return Some(block);
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether every page that a block depends on is as it was; then it is known where each is.
-    fn are_as_wanted(&mut self, tables: &Tables, recalled: &mut Recalled) -> bool {
-        recalled.sources.clear();
-        for (page, wanted) in &recalled.wanted {
-            match self.frame_of(tables, *page) {
-                Some(pfn) if self.content(pfn) == *wanted => recalled.sources.push((*page, pfn)),
-                _ => return false,
-            }
-        }
-        true
-    }
-
-    /// Where a page of code is; walks to it as a fetch does, unless it is known.
-    fn frame_of(&self, tables: &Tables, page: Page) -> Option<Pfn> {
-        let map = &self.maps[&self.map_of(tables)];
-        // A tree that shares its map may not have the page yet.
-        let known = if map.users == 1 { map.by_page.get(&page) } else { None };
-        known.map(|of_page| of_page.pfn).or_else(|| source::frame_of(tables, page.start()).ok())
-    }
-
-    /// What is in a frame; from now on, stores to it are noted.
-    fn content(&mut self, pfn: Pfn) -> Content {
-        if let Some(known) = self.by_frame.get(&pfn).and_then(|of_frame| of_frame.content) {
-            return known;
-        }
-        self.watch(std::iter::once(pfn));
-        let content = Content::of(&self.memory, pfn);
-        self.by_frame.entry(pfn).or_default().content = Some(content);
-        content
     }
 
     /// Puts the fresh blocks of every map into the store.
@@ -156,85 +71,129 @@ impl CodeCache {
         self.maps.keys().copied().collect()
     }
 
-    /// Puts the fresh blocks of a map into the store.
+    /// Puts the fresh blocks of a map into the store, but those that another process has put there meanwhile.
     pub(super) fn keep(&mut self, map: u64) {
-        let Some(program) = self.maps[&map].program.filter(|_| self.store.is_some()) else { return };
+        let Some(program) = self.maps[&map].program else { return };
+        let Some(mut store) = self.store.take() else { return };
+        let fresh = self.fresh(map);
         let mut volume = VolumeWriter::default();
-        let written = self.write_fresh(program, map, &mut volume, |_| Ok(()));
-        if let (Some(store), Ok(())) = (&mut self.store, written) {
-            store.add(program, volume.finish());
+        for of_page in &fresh.pages {
+            self.write_page(&fresh, of_page, &mut volume, |key, record| {
+                !store.has(program, of_page.page, of_page.content, key, record)
+            });
         }
+        store.add(program, volume.finish());
+        self.store = Some(store);
     }
 
-    /// Writes the fresh blocks of a map, a section for each page, after which `and_then` is called.
-    fn write_fresh(
-        &mut self,
-        program: ProgramId,
-        map: u64,
-        volume: &mut VolumeWriter,
-        mut and_then: impl FnMut(&mut VolumeWriter) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let by_page = &self.maps[&map].by_page;
-        let is_fresh = |id: BlockId| self.block(id).is_some_and(|block| block.keeping == Keeping::Fresh);
-        let mut pages: Vec<(Page, Pfn)> = Vec::new();
+    /// The fresh blocks of a map, which are kept from now on.
+    fn fresh(&mut self, map: u64) -> Fresh {
+        let mut fresh = Fresh::default();
+        let mut pages: Vec<(Page, Pfn, Range<usize>)> = Vec::new();
         let mut elsewhere: Vec<(BlockId, Page, Pfn)> = Vec::new();
-        for (page, of_page) in by_page {
-            if of_page.entries().iter().any(|entry| is_fresh(entry.block)) {
-                pages.push((*page, of_page.pfn));
+        let is_fresh = |id: BlockId| self.block(id).is_some_and(|block| block.keeping == Keeping::Fresh);
+        for (page, of_page) in &self.maps[&map].by_page {
+            let first = fresh.entries.len();
+            fresh.entries.extend(of_page.entries().iter().filter(|entry| is_fresh(entry.block)));
+            if fresh.entries.len() > first {
+                pages.push((*page, of_page.pfn, first..fresh.entries.len()));
             }
             let others = of_page.others.iter().filter(|id| is_fresh(**id));
             elsewhere.extend(others.map(|id| (*id, *page, of_page.pfn)));
         }
-        pages.sort_unstable();
+        pages.sort_unstable_by_key(|(page, ..)| *page);
         elsewhere.sort_unstable();
-        for (page, pfn) in pages {
-            let content = self.content(pfn);
-            volume.begin_section(page, content);
-            self.keep_page(program, map, (page, content), &elsewhere, volume);
-            volume.end_section();
-            and_then(volume)?;
+        for Entry { block, .. } in &fresh.entries {
+            if let Some(block) = &mut self.blocks[*block as usize] {
+                block.keeping = Keeping::Kept;
+            }
         }
-        Ok(())
+        let pages =
+            pages.into_iter().map(|(page, pfn, entries)| FreshPage { page, content: self.content(pfn), entries });
+        fresh.pages = pages.collect();
+        fresh.elsewhere = elsewhere.into_iter().map(|(id, page, pfn)| (id, page, self.content(pfn))).collect();
+        fresh
     }
 
-    /// Writes the fresh blocks that begin in a page, but those that another process has put into the store meanwhile.
-    /// `elsewhere` says, in order, which other pages blocks depend on.
-    fn keep_page(
-        &mut self,
-        program: ProgramId,
-        map: u64,
-        (page, content): (Page, Content),
-        elsewhere: &[(BlockId, Page, Pfn)],
+    /// Writes the section of a page: the records that are wanted.
+    fn write_page(
+        &self,
+        fresh: &Fresh,
+        of_page: &FreshPage,
         volume: &mut VolumeWriter,
+        mut is_wanted: impl FnMut(u16, &[u8]) -> bool,
     ) {
-        let entries = self.maps[&map].by_page[&page].entries().to_vec();
-        let mut other_sources = Vec::new();
-        for Entry { key, block: id } in entries {
-            let first = elsewhere.partition_point(|(block, ..)| *block < id);
-            let own = elsewhere[first..].iter().take_while(|(block, ..)| *block == id);
-            other_sources.clear();
-            other_sources.extend(own.map(|(_, page, pfn)| (*page, self.content(*pfn))));
-            let Some(block) = self.blocks[id as usize].as_mut().filter(|block| block.keeping == Keeping::Fresh) else {
-                continue;
-            };
-            block.keeping = Keeping::Kept;
-            let block = &*block;
-            let whole = Whole {
-                block,
-                code: self.code.read(block.host as usize, block.host_bytes as usize),
-                sites: part(&self.sites, &block.parts.sites),
-                links: part(&self.links, &block.parts.links),
-                helpers: part(&self.helpers, &block.parts.helpers),
-                marks: part(&self.marks, &block.parts.marks),
-                fixups: part(&self.fixups, &block.parts.fixups),
-                other_sources: &other_sources,
-            };
-            let store = self.store.as_mut().expect("who keeps has a store");
-            volume.record(key, |bytes| {
+        volume.begin_section(of_page.page, of_page.content);
+        for Entry { key, block } in &fresh.entries[of_page.entries.clone()] {
+            volume.record(*key, |bytes| {
                 let first = bytes.len();
-                record::write(bytes, &whole)?;
-                (!store.has(program, page, content, key, &bytes[first..])).then_some(())
+                record::write(bytes, &self.whole(*block)?, fresh.elsewhere(*block))?;
+                is_wanted(*key, &bytes[first..]).then_some(())
             });
         }
+        volume.end_section();
+    }
+
+    /// A block with everything that belongs to it.
+    fn whole(&self, id: BlockId) -> Option<Whole<'_>> {
+        let block = self.block(id)?;
+        Some(Whole {
+            block,
+            code: self.code.read(block.host as usize, block.host_bytes as usize),
+            sites: part(&self.sites, &block.parts.sites),
+            links: part(&self.links, &block.parts.links),
+            helpers: part(&self.helpers, &block.parts.helpers),
+            marks: part(&self.marks, &block.parts.marks),
+            fixups: part(&self.fixups, &block.parts.fixups),
+        })
+    }
+
+    /// Writes everything to a file, by several threads; `None` if there is nothing, or the host refuses.
+    fn write_all(&self, fresh: &Fresh, file: FileWriter) -> Option<FileWriter> {
+        let file = Mutex::new(Some(file));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut volume = VolumeWriter::default();
+            loop {
+                let first = next.fetch_add(TAKEN_AT_ONCE, Ordering::Relaxed);
+                let pages = fresh.pages.iter().skip(first).take(TAKEN_AT_ONCE);
+                pages.for_each(|of_page| self.write_page(fresh, of_page, &mut volume, |_, _| true));
+                let is_over = first >= fresh.pages.len();
+                if is_over || volume.bytes().len() >= WRITTEN_AT_ONCE {
+                    append(&file, &volume);
+                    volume.clear();
+                }
+                if is_over {
+                    return;
+                }
+            }
+        };
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let writers = cpus.min(MOST_WRITERS).min(fresh.pages.len() / TAKEN_AT_ONCE + 1);
+        std::thread::scope(|scope| {
+            // Where the host has no thread to spare, the others do its work.
+            (1..writers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
+            work();
+        });
+        file.into_inner().unwrap_or_else(PoisonError::into_inner).filter(|file| !file.is_empty())
+    }
+}
+
+impl Fresh {
+    /// The pages that a block depends on besides the one that it begins in.
+    fn elsewhere(&self, id: BlockId) -> &[(BlockId, Page, Content)] {
+        let first = self.elsewhere.partition_point(|(block, ..)| *block < id);
+        let rest = &self.elsewhere[first..];
+        &rest[..rest.iter().take_while(|(block, ..)| *block == id).count()]
+    }
+}
+
+/// Appends a volume to a file, unless it is long enough; there is no file any more when the host refuses.
+fn append(file: &Mutex<Option<FileWriter>>, volume: &VolumeWriter) {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(open) = file.as_mut().filter(|open| open.len() < MOST_SAVED_BYTES)
+        && open.append(volume.bytes()).is_err()
+    {
+        *file = None;
     }
 }

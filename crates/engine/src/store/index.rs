@@ -17,8 +17,8 @@ const MAGIC: [u8; 16] = *b"pagewalk code 2\n";
 const HEAD_BYTES: usize = MAGIC.len() + 32;
 const ENTRY_BYTES: usize = 40;
 
-/// As many bytes as are written to a file at a time.
-pub const WRITTEN_AT_ONCE: usize = 1 << 20;
+/// As many bytes are worth a call of the host's.
+pub const WRITTEN_AT_ONCE: usize = 1 << 18;
 
 /// A section, and what its bytes have to be.
 pub struct Indexed {

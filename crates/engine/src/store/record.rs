@@ -6,7 +6,7 @@
 use super::Content;
 use super::field::{Bit, Reader, Writer, word};
 use crate::asm::rel32;
-use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
+use crate::block::{Block, BlockId, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
 use crate::translate::{Parts, Place, Sharing, Variant};
 use addr::{Page, VirtAddr};
 
@@ -19,8 +19,6 @@ pub struct Whole<'a> {
     pub helpers: &'a [Helper],
     pub marks: &'a [Mark],
     pub fixups: &'a [Fixup],
-    /// Every page that it depends on but the one that it begins in.
-    pub other_sources: &'a [(Page, Content)],
 }
 
 // Above the variant of a block.
@@ -42,13 +40,14 @@ pub fn other_sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Conten
     }))
 }
 
-/// Appends a block to `record`; `None` if it is too large, which none is that anybody has seen.
-pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>) -> Option<()> {
-    let Whole { block, code, sites, links, helpers, marks, fixups, other_sources } = whole;
+/// Appends a block to `record`, which depends on pages besides the one that it begins in; `None` if it is too large, which
+/// none is that anybody has seen.
+pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>, other_sources: &[(BlockId, Page, Content)]) -> Option<()> {
+    let Whole { block, code, sites, links, helpers, marks, fixups } = whole;
     u16::try_from(code.len()).ok()?;
     let mut to = Writer(record);
     to.u8(u8::try_from(other_sources.len()).ok()?);
-    for (page, content) in *other_sources {
+    for (_, page, content) in other_sources {
         to.page(*page);
         to.content(*content);
     }
