@@ -45,7 +45,6 @@ struct Tree {
 /// What was made of the bytes of a frame, all of which ends when they change.
 #[derive(Default)]
 struct FrameOfCode {
-    dependents: Vec<BlockId>,
     /// Where code maps have it: the map, and the page.
     pages: Vec<(u64, Page)>,
     /// What is in it, once somebody has asked; then the frame is marked.
@@ -294,14 +293,12 @@ impl CodeCache {
         self.marks.extend_from_slice(&parts.marks);
         self.fixups.extend_from_slice(&parts.fixups);
         self.counts.host_bytes += parts.code.len() as u64;
+        let map = self.maps.entry(block.map).or_default();
         for (page, pfn) in sources {
-            let map = self.maps.entry(block.map).or_default();
-            let of_frame = self.by_frame.entry(*pfn).or_default();
-            of_frame.dependents.push(id);
-            if !map.by_page.contains_key(page) {
-                of_frame.pages.push((block.map, *page));
-            }
-            let of_page = map.page(*page, *pfn);
+            let of_page = map.by_page.entry(*page).or_insert_with(|| {
+                self.by_frame.entry(*pfn).or_default().pages.push((block.map, *page));
+                PageOfBlocks::new(*pfn)
+            });
             debug_assert_eq!(of_page.pfn, *pfn, "a page that is elsewhere now was forgotten");
             if *page == block.rip.page() {
                 of_page.enter(block.rip, block.variant, id);

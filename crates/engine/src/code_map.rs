@@ -19,16 +19,10 @@ pub struct CodeMap {
 }
 
 impl CodeMap {
-    /// The blocks that depend on a page, which is in a frame.
-    pub fn page(&mut self, page: Page, pfn: Pfn) -> &mut PageOfBlocks {
-        self.by_page.entry(page).or_insert_with(|| PageOfBlocks::new(pfn))
-    }
-
-    /// A page is not in a frame any more; it was the frame of every block that depends on it.
-    pub fn forget_page(&mut self, page: Page, pfn: Pfn) {
-        if self.by_page.get(&page).is_some_and(|of_page| of_page.pfn == pfn) {
-            self.by_page.remove(&page);
-        }
+    /// A page is not in a frame any more: the blocks that depend on it, whose frame that was.
+    pub fn take_page(&mut self, page: Page, pfn: Pfn) -> Option<Box<PageOfBlocks>> {
+        self.by_page.get(&page).filter(|of_page| of_page.pfn == pfn)?;
+        self.by_page.remove(&page)
     }
 
     /// A block died; another may have taken its place already.
@@ -70,7 +64,7 @@ impl Entry {
 }
 
 impl PageOfBlocks {
-    fn new(pfn: Pfn) -> Box<Self> {
+    pub fn new(pfn: Pfn) -> Box<Self> {
         Box::new(Self { pfn, others: Vec::new(), starts: Starts::default(), entries: Vec::new() })
     }
 

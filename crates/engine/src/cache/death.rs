@@ -50,13 +50,11 @@ impl CodeCache {
 
     fn forget_frame(&mut self, pfn: Pfn) {
         self.memory.code().unmark(pfn);
-        let Some(FrameOfCode { dependents, pages, .. }) = self.by_frame.remove(&pfn) else { return };
-        dependents.into_iter().for_each(|id| self.kill(id));
+        let Some(FrameOfCode { pages, .. }) = self.by_frame.remove(&pfn) else { return };
         for (map, page) in pages {
             // The page may be elsewhere by now; here it is not any more, as far as anybody knows without a walk.
-            if let Some(map) = self.maps.get_mut(&map) {
-                map.forget_page(page, pfn);
-            }
+            let of_page = self.maps.get_mut(&map).and_then(|map| map.take_page(page, pfn));
+            of_page.iter().flat_map(|of_page| of_page.dependents()).for_each(|id| self.kill(id));
         }
     }
 
