@@ -26,6 +26,8 @@ const STRUCTURE_BYTES: usize = 104;
 const OPERATION_BYTES: usize = 6;
 /// Limits of Linux: semaphores of a set, operations of a call, the largest value.
 pub(super) const MAX_SEMAPHORES: i32 = 32_000;
+/// How many there are at most at a time: they are not in RAM. Linux would have some more, in its own memory.
+const MOST_HELD: usize = 16 << 20;
 pub(super) const MAX_OPERATIONS: u64 = 500;
 pub(super) const MAX_VALUE: i32 = 32_767;
 
@@ -130,8 +132,10 @@ impl Kernel {
         if !(0..=MAX_SEMAPHORES).contains(&count) {
             return Err(Errno::EINVAL);
         }
+        let others: usize = self.ipc.sets.by_id.values().map(|set| set.inner.semaphores.len()).sum();
         let make = || match count {
             0 => Err(Errno::EINVAL),
+            _ if others + count as usize > MOST_HELD => Err(Errno::ENOSPC),
             _ => {
                 let semaphores = vec![Semaphore::default(); count as usize];
                 Ok(Set { semaphores, operated: 0, undo: Vec::new() })
