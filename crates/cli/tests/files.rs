@@ -81,6 +81,13 @@ fn a_seal_against_writing_counts_what_is_mapped() {
     assert!(story.contains("to seal what is mapped: EBUSY") && story.contains("the file has: pcn"), "{story}");
 }
 
+/// What they take, and that a hole is one on the host too.
+#[test]
+fn files_in_memory_take_what_is_put_into_them() {
+    let story = same_transcript("memory_files");
+    assert!(story.contains("removed: 0\na byte there: 0\na byte behind: 5\n"), "{story}");
+}
+
 /// Nobody writes to a program while it is executed, nor executes it while it is written.
 #[test]
 fn programs_that_run_are_not_written_to() {

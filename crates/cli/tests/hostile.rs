@@ -59,6 +59,20 @@ fn areas_run_out_as_on_linux() {
     assert_eq!(stdout(&output), "Cannot allocate memory after more than 60000: 1\n");
 }
 
+/// Memory files are the host's memory: without a bound the host would kill pagewalk.
+#[test]
+fn memory_files_are_refused_what_the_host_has_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("memory_files", directory.path());
+    let output = pagewalk(&["--quiet"]).arg(program).arg("bombs").output().unwrap();
+    assert_is_well(&output);
+    let refused = |what| format!("{what}: -1 No space left on device\n");
+    let each = ["fallocate", "fallocate, size kept", "fallocate at the end"].map(refused).concat();
+    let each = format!("{each}write: 11\nkilobytes: 4\n").repeat(2);
+    let story = format!("{each}refused: 500\nremoved from a sparse file: 0\nkilobytes: 0\n");
+    assert_eq!(stdout(&output), story, "{}", stderr(&output));
+}
+
 /// Whoever was told that a write is done finds it done, whatever happens to pagewalk.
 #[test]
 fn a_killed_pagewalk_loses_no_answered_write_and_leaves_nothing() {

@@ -3,6 +3,8 @@
 use crate::vault::VaultFile;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// An open file of the host, kept for its pages.
@@ -83,6 +85,42 @@ impl KeptFile {
         }
     }
 
+    /// Gives the host's memory or disk behind a range of bytes back; they are zeros then.
+    ///
+    /// # Errors
+    /// The host's: the filesystem may know no holes.
+    pub fn punch(&self, bytes: Range<u64>) -> io::Result<()> {
+        match &self.place {
+            Place::Here(file) => punch(file, &bytes),
+            Place::Vault(file) => file.punch(bytes),
+        }
+    }
+
+    /// The device that holds it, and how many bytes the host takes of its memory at once for a file there, if they lie in memory.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn memory_unit(&self) -> io::Result<(u64, Option<u64>)> {
+        match &self.place {
+            Place::Here(file) => crate::host_memory::memory_unit(file),
+            Place::Vault(file) => file.memory_unit(),
+        }
+    }
+
+    /// How many pages of each range the host has in memory, or in swap.
+    ///
+    /// # Errors
+    /// The host's: `ENOSYS` before Linux 6.5.
+    pub fn pages_present<const N: usize>(&self, ranges: [Range<u64>; N]) -> io::Result<[u64; N]> {
+        let mut counts = [0; N];
+        let found = match &self.place {
+            Place::Here(file) => present(file, &ranges),
+            Place::Vault(file) => file.pages_present(ranges.to_vec()),
+        };
+        counts.copy_from_slice(&found?);
+        Ok(counts)
+    }
+
     /// Has the host map the file for writing, which is open for that, or not map it: while it does, it refuses to seal the
     /// file against writing, and writes go through the mapping, whatever other seals the file gets.
     ///
@@ -111,6 +149,21 @@ impl KeptFile {
             size: metadata.size(),
             mtime_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
         })
+    }
+}
+
+/// How many pages of each range are in the host's memory.
+pub(crate) fn present(file: &File, ranges: &[Range<u64>]) -> io::Result<Vec<u64>> {
+    ranges.iter().map(|pages| crate::pages_present(file.as_raw_fd(), pages)).collect()
+}
+
+/// Makes a hole of a range of bytes.
+pub(crate) fn punch(file: &File, bytes: &Range<u64>) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: changes a file; no memory is involved.
+    match unsafe { libc::fallocate(file.as_raw_fd(), mode, bytes.start as i64, (bytes.end - bytes.start) as i64) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod cpu_time;
 pub mod files;
 pub mod guest_thread;
+mod host_memory;
 pub mod io_signals;
 mod kept_file;
 pub mod mapped_file;
@@ -28,6 +29,7 @@ mod words;
 
 pub use code_memory::CodeMemory;
 pub use cpu::set_gs_base;
+pub use host_memory::{HostMemory, pages_present};
 pub use kept_file::{FileIdentity, KeptFile};
 pub use mapped_file::MappedFile;
 pub use peer::Peer;

@@ -6,9 +6,10 @@
 //! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
 
 use crate::window::Window;
-use crate::{KeptFile, Ready};
+use crate::{HostMemory, KeptFile, Ready};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -37,6 +38,10 @@ enum Request {
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
     MapForWriting { file: usize, wanted: bool, answer: Sender<io::Result<()>> },
+    Punch { file: usize, bytes: Range<u64>, answer: Sender<io::Result<()>> },
+    Present { file: usize, ranges: Vec<Range<u64>>, answer: Sender<io::Result<Vec<u64>>> },
+    MemoryUnit { file: usize, answer: Sender<io::Result<(u64, Option<u64>)>> },
+    HostMemory { answer: Sender<io::Result<HostMemory>> },
     SetReady { file: usize, ready: Ready, answer: Sender<io::Result<()>> },
     IsRead { file: usize, answer: Sender<io::Result<bool>> },
     Drop { file: usize },
@@ -51,6 +56,12 @@ impl FileVault {
         let (sender, receiver) = mpsc::channel();
         std::thread::Builder::new().name("files".to_owned()).spawn(move || serve(&receiver))?;
         Ok(Self { line: Arc::new(Line { sender: Mutex::new(sender), spare: Mutex::default() }) })
+    }
+
+    /// How much memory the host has now; `None` if it does not say. A guest can use up its own descriptors, not those of
+    /// the vault, which has the file open.
+    pub fn host_memory(&self) -> Option<HostMemory> {
+        self.line.ask(|answer| Request::HostMemory { answer }).ok()
     }
 
     /// Keeps what a descriptor of the calling thread's table refers to.
@@ -115,6 +126,18 @@ impl VaultFile {
         self.line.ask(|answer| Request::MapForWriting { file: self.file, wanted, answer })
     }
 
+    pub(crate) fn punch(&self, bytes: Range<u64>) -> io::Result<()> {
+        self.line.ask(|answer| Request::Punch { file: self.file, bytes, answer })
+    }
+
+    pub(crate) fn memory_unit(&self) -> io::Result<(u64, Option<u64>)> {
+        self.line.ask(|answer| Request::MemoryUnit { file: self.file, answer })
+    }
+
+    pub(crate) fn pages_present(&self, ranges: Vec<Range<u64>>) -> io::Result<Vec<u64>> {
+        self.line.ask(|answer| Request::Present { file: self.file, ranges, answer })
+    }
+
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.line.ask(|answer| Request::Metadata { file: self.file, answer })
     }
@@ -138,6 +161,7 @@ impl Drop for VaultFile {
 
 fn serve(requests: &Receiver<Request>) {
     let mut files: Vec<Option<Kept>> = Vec::new();
+    let meminfo = File::open("/proc/meminfo");
     // Whoever asked may be gone; an answer that nobody wants is dropped.
     while let Ok(request) = requests.recv() {
         match request {
@@ -163,6 +187,19 @@ fn serve(requests: &Receiver<Request>) {
             }
             Request::MapForWriting { file, wanted, answer } => {
                 let _ = answer.send(kept(&mut files, file).map_for_writing(wanted));
+            }
+            Request::Punch { file, bytes, answer } => {
+                let _ = answer.send(kept(&mut files, file).punch(&bytes));
+            }
+            Request::Present { file, ranges, answer } => {
+                let _ = answer.send(crate::kept_file::present(&kept(&mut files, file).reader, &ranges));
+            }
+            Request::MemoryUnit { file, answer } => {
+                let _ = answer.send(crate::host_memory::memory_unit(&kept(&mut files, file).reader));
+            }
+            Request::HostMemory { answer } => {
+                let memory = meminfo.as_ref().ok().and_then(HostMemory::read);
+                let _ = answer.send(memory.ok_or_else(|| io::ErrorKind::NotFound.into()));
             }
             Request::SetReady { file, ready, answer } => {
                 let _ = answer.send(kept(&mut files, file).set_ready(ready));
@@ -203,7 +240,16 @@ impl Kept {
         if let Some(window) = &mut self.window {
             return window.write_at(bytes, offset);
         }
-        match self.reader.write_all_at(bytes, offset) {
+        self.change(|file| file.write_all_at(bytes, offset))
+    }
+
+    fn punch(&mut self, bytes: &Range<u64>) -> io::Result<()> {
+        self.change(|file| crate::kept_file::punch(file, bytes))
+    }
+
+    /// Changes the file by the first descriptor, or by one that is opened for writing.
+    fn change(&mut self, change: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+        match change(&self.reader) {
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
             other => return other,
         }
@@ -211,7 +257,7 @@ impl Kept {
             let path = format!("/proc/thread-self/fd/{}", self.reader.as_raw_fd());
             self.writer = Some(File::options().write(true).open(path)?);
         }
-        self.writer.as_ref().expect("it was opened just now").write_all_at(bytes, offset)
+        change(self.writer.as_ref().expect("it was opened just now"))
     }
 }
 

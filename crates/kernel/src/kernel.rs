@@ -139,11 +139,13 @@ impl Kernel {
     /// # Errors
     /// The host's, or RAM too small for the kernel's own tables.
     pub fn new(memory: &Arc<Memory>, config: KernelConfig) -> io::Result<Self> {
-        let mm = Mm::new(memory, config.mm)
+        let mut mm = Mm::new(memory, config.mm)
             .ok_or_else(|| io::Error::new(io::ErrorKind::OutOfMemory, "RAM is too small for the kernel's tables"))?;
+        let vault = FileVault::start()?;
+        mm.bound_memory_files(&vault);
         Ok(Self {
             mm,
-            vault: FileVault::start()?,
+            vault,
             random: config.seed,
             config,
             tasks: FxHashMap::default(),

@@ -62,6 +62,7 @@ pub struct Frames {
     free: Vec<BitTree>,
     recent: Vec<Pfn>,
     free_frames: u32,
+    untouched_frames: u32,
     waiting: Vec<Waiting>,
 }
 
@@ -82,6 +83,7 @@ impl Frames {
             free: (0..=MAX_ORDER).map(|order| BitTree::new((count as usize >> order) + 1)).collect(),
             recent: Vec::with_capacity(RECENT_FRAMES),
             free_frames: count,
+            untouched_frames: count,
             waiting: Vec::new(),
         };
         let mut at = 0;
@@ -129,7 +131,7 @@ impl Frames {
             if self.words[number as usize] & TOUCHED != 0 {
                 self.memory.ram().zero_frame(Pfn::new(number));
             }
-            self.words[number as usize] |= TOUCHED;
+            self.note_touched(number);
         }
         Some(frame)
     }
@@ -137,8 +139,14 @@ impl Frames {
     /// A single frame whose bytes the caller is about to replace, all of them.
     pub fn alloc_for_copy(&mut self) -> Option<Frame> {
         let frame = self.alloc(0)?;
-        self.words[frame.0.get() as usize] |= TOUCHED;
+        self.note_touched(frame.0.get());
         Some(frame)
+    }
+
+    fn note_touched(&mut self, number: u32) {
+        let word = &mut self.words[number as usize];
+        self.untouched_frames -= u32::from(*word & TOUCHED == 0);
+        *word |= TOUCHED;
     }
 
     /// Adds a share to a frame in use.
@@ -180,6 +188,11 @@ impl Frames {
     /// How many frames are free.
     pub fn free_frames(&self) -> u32 {
         self.free_frames
+    }
+
+    /// How many frames were never in use: the host has no memory behind most of them yet.
+    pub fn untouched_frames(&self) -> u32 {
+        self.untouched_frames
     }
 
     /// How many frames are in use.
@@ -229,6 +242,8 @@ impl Frames {
         for (number, word) in self.words.iter().enumerate() {
             assert_eq!(free[number], word & COUNT == 0, "frame {number:#x} is free if it has no share");
         }
+        let untouched = self.words.iter().filter(|word| **word & TOUCHED == 0).count();
+        assert_eq!(untouched, self.untouched_frames as usize, "untouched frames are counted");
         assert_eq!(free.iter().filter(|free| **free).count(), self.free_frames as usize, "free frames are counted");
     }
 

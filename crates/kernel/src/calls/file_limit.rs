@@ -6,13 +6,14 @@ use crate::kernel::Kernel;
 use crate::signal::{Cause, SI_USER, SigInfo};
 use crate::task::Tid;
 use addr::VirtAddr;
+use host::files::Described;
 
 /// Where a call writes: the argument that is the descriptor, and where it says at which byte.
-struct Writing {
-    descriptor: usize,
+pub(super) struct Writing {
+    pub descriptor: usize,
     at: Position,
     /// The argument that says how many bytes; vectors say it elsewhere.
-    length: Option<usize>,
+    pub length: Option<usize>,
 }
 
 /// Where a write begins.
@@ -54,21 +55,22 @@ impl Kernel {
     /// `EFBIG` when that is none, after SIGXFSZ was sent.
     pub(super) fn room_in_file(&mut self, args: &Args) -> Result<u64, Errno> {
         let limit = self.file_limit(args.tid);
-        let Some(Writing { descriptor, at, length }) = writing(args).filter(|_| limit != libc::RLIM_INFINITY) else {
-            return Ok(u64::MAX);
-        };
-        let descriptor = args.int(descriptor);
-        let Some(file) = self.limited_file(descriptor) else { return Ok(u64::MAX) };
-        let offset = match at {
-            Position::At(offset) => Some(offset),
-            Position::Own | Position::Behind(0) => host::files::position(descriptor),
-            Position::Behind(at) => Some(self.mm.read_u64(self.space_of(args.tid), VirtAddr::new(at))?),
-        };
-        let start = if file.flags & libc::O_APPEND != 0 { file.identity.size } else { offset.unwrap_or(0) };
-        match limit.saturating_sub(start) {
-            0 if length.is_none_or(|length| args.at(length) > 0) => Err(self.too_large(args.tid)),
+        let Some(writing) = writing(args).filter(|_| limit != libc::RLIM_INFINITY) else { return Ok(u64::MAX) };
+        let Some(file) = self.limited_file(args.int(writing.descriptor)) else { return Ok(u64::MAX) };
+        match limit.saturating_sub(self.start_of(args, &writing, &file)?) {
+            0 if writing.length.is_none_or(|length| args.at(length) > 0) => Err(self.too_large(args.tid)),
             room => Ok(room),
         }
+    }
+
+    /// The byte at which a call writes to a file first.
+    pub(super) fn start_of(&mut self, args: &Args, writing: &Writing, file: &Described) -> Result<u64, Errno> {
+        let offset = match writing.at {
+            Position::At(offset) => Some(offset),
+            Position::Own | Position::Behind(0) => host::files::position(args.int(writing.descriptor)),
+            Position::Behind(at) => Some(self.mm.read_u64(self.space_of(args.tid), VirtAddr::new(at))?),
+        };
+        Ok(if file.flags & libc::O_APPEND != 0 { file.identity.size } else { offset.unwrap_or(0) })
     }
 
     fn file_limit(&self, tid: Tid) -> u64 {
@@ -76,7 +78,7 @@ impl Kernel {
     }
 
     /// A descriptor that can be written to and whose file the limit is about.
-    fn limited_file(&self, descriptor: i32) -> Option<host::files::Described> {
+    fn limited_file(&self, descriptor: i32) -> Option<Described> {
         let file = host::files::describe(descriptor).ok()?;
         let is_ours = self.has_stand_ins && self.stand_ins.path_of(descriptor).is_some();
         let is_written = file.flags & libc::O_ACCMODE != libc::O_RDONLY;
@@ -119,7 +121,8 @@ impl Kernel {
     }
 }
 
-fn writing(args: &Args) -> Option<Writing> {
+/// How a call writes to a file, if it does.
+pub(super) fn writing(args: &Args) -> Option<Writing> {
     let (descriptor, at, length) = match args.nr as i64 {
         libc::SYS_write => (0, Position::Own, Some(2)),
         libc::SYS_pwrite64 => (0, Position::At(args.at(3)), Some(2)),

@@ -88,12 +88,17 @@ impl Kernel {
     }
 
     /// Before a call reads or writes a file that is in the page cache: what programs stored through shared maps goes
-    /// to the host's file. Returns the file if the call may change it.
-    pub(super) fn file_before(&mut self, args: &Args) -> Result<Option<FileId>, Errno> {
-        let Some((target, effect)) = self.file_of_call(args)? else { return Ok(None) };
-        let Some(file) = self.mm.known_file(target.0, target.1) else { return Ok(None) };
-        self.mm.sync_file(file);
-        Ok((effect == Effect::Changes).then_some(file))
+    /// to the host's file.
+    pub(super) fn file_before(&mut self, args: &Args) -> Result<Changed, Errno> {
+        let Some((target, effect)) = self.file_of_call(args)? else { return Ok(Changed::default()) };
+        let file = self.mm.known_file(target.0, target.1);
+        if let Some(file) = file {
+            self.mm.sync_file(file);
+        }
+        match effect {
+            Effect::Changes => Ok(Changed { file, device: Some(target.0) }),
+            Effect::Reads => Ok(Changed::default()),
+        }
     }
 
     fn file_of_call(&mut self, args: &Args) -> Result<Option<(DevIno, Effect)>, Errno> {
@@ -176,6 +181,15 @@ fn spliced_to(call: &Call, offset: Arg) -> Option<u64> {
         (_, Arg::Value(descriptor)) => host::files::position(descriptor as i32),
         _ => None,
     }
+}
+
+/// The file that a call may change.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Changed {
+    /// If it is in the page cache.
+    pub file: Option<FileId>,
+    /// Where it is, if there is such a file.
+    pub device: Option<u64>,
 }
 
 /// A device and a file's number there.

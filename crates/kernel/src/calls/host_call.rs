@@ -1,6 +1,7 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
 use super::cut::{Content, Extent};
+use super::files::Changed;
 use super::opened::Closed;
 use super::{Args, ERESTARTNOINTR, ERESTARTSYS, Flow};
 use crate::Errno;
@@ -26,7 +27,8 @@ impl Kernel {
             return Ok(flow);
         }
         self.note_socket(args)?;
-        let file = self.file_before(args)?;
+        let Changed { file, device } = self.file_before(args)?;
+        let args = &self.within_memory(args, device)?;
         let mut call = Call::plain(args.nr, args.words);
         let mut copies = Vec::new();
         for (index, kind) in row.args.iter().enumerate() {
@@ -170,6 +172,7 @@ impl Kernel {
     /// What the host's answer means.
     pub(super) fn after_host(&mut self, tid: Tid, host: HostCall, result: i64) -> Result<Flow, Errno> {
         let HostCall { mut call, then } = host;
+        self.mm.memory_files().call_done(tid);
         if let Then::Polled(polled) = &then {
             return self.after_poll(tid, &mut call, polled, result);
         }

@@ -127,7 +127,7 @@ impl Kernel {
         if !host::files::is_open(args.int(0)) {
             return Err(Errno::EBADF);
         }
-        let file = self.file_before(args)?;
+        let file = self.file_before(args)?.file;
         let mut call = Call::plain(args.nr, args.words);
         let bytes = match shape {
             Shape::Value => return Ok(Flow::Host(call, then(Vec::new(), file))),

@@ -23,6 +23,7 @@ mod ioctl;
 mod limits;
 mod membarrier;
 mod memory;
+mod memory_files;
 mod opened;
 mod owners;
 mod pi_futex;

@@ -122,6 +122,7 @@ impl Kernel {
         self.leave_futexes(tid);
         self.leave_semop(tid);
         self.drop_new_program(tid);
+        self.mm.memory_files().call_done(tid);
         let used = self.task(tid).leave_thread();
         let switches = self.task(tid).switches;
         let past = &mut self.process_of(tid).past;

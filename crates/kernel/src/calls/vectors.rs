@@ -1,6 +1,7 @@
 //! Calls that transfer the parts of an iovec: one buffer for the host, its parts for the guest.
 
 use super::cut::{Content, Extent};
+use super::files::Changed;
 use super::host_call::then;
 use super::{Args, Flow};
 use crate::Errno;
@@ -64,11 +65,12 @@ impl Kernel {
         if let Some(flow) = self.descriptor_call(args)? {
             return Ok(flow);
         }
-        let file = self.file_before(args)?;
+        let Changed { file, device } = self.file_before(args)?;
         let space = self.space_of(args.tid);
         let mut bytes = self.gather(space, args.at(1), args.at(2))?.transferred(args)?;
         if !bytes.is_empty() {
-            bytes.truncate(usize::try_from(self.room_in_file(args)?).unwrap_or(usize::MAX));
+            let room = self.room_in_file(args)?.min(bytes.len() as u64);
+            bytes.truncate(self.room_in_memory(args, device, room)? as usize);
         }
         let (nr, offset) = match args.nr as i64 {
             libc::SYS_writev | libc::SYS_vmsplice => (libc::SYS_write, 0),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Mm {
     /// Evicts a page from a space: its own to swap; a file's is written back if it was stored to, and dropped. A
-    /// locked page stays, and so does one for which no table can be split off a large leaf.
+    /// locked page stays, and so does one for which no table can be split off a large leaf, or swap has no room.
     pub fn evict(&mut self, id: SpaceId, page: Page) {
         let (space, store) = self.both(id);
         space.evict(page, store);
@@ -23,6 +23,9 @@ impl Space {
             return;
         }
         let Entry::Leaf(leaf) = self.tables.entry(page) else { return };
+        if leaf.origin == Origin::Anonymous && leaf.dirty && store.unused_swap() == 0 {
+            return;
+        }
         let only = PageRange::from_count(page, 1);
         let tables = Arc::clone(&self.tables);
         let mut shootdown = tables.shootdown();

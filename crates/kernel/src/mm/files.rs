@@ -42,6 +42,9 @@ impl Mm {
     /// The host's.
     pub fn adopt_file(&mut self, kept: KeptFile, name: &str, mode: OpenMode) -> io::Result<FileId> {
         let identity = kept.identity()?;
+        if self.store.memory_files.knows(identity.dev).is_none() {
+            self.store.memory_files.note_device(identity.dev, kept.memory_unit()?.1);
+        }
         let Some(id) = self.known_file(identity.dev, identity.ino) else {
             return Ok(self.store.objects.add_file(KnownFile { kept, mode, identity }, name));
         };
@@ -116,6 +119,7 @@ impl Mm {
         let Source::File(known) = &mut object.source else { return };
         let Ok(now) = known.kept.identity() else { return };
         known.identity = now;
+        self.store.promise_all(id);
         self.resize(id, now.size);
         self.store.objects.get_mut(id).refresh(0, now.size, &self.store.frames);
     }
@@ -148,16 +152,24 @@ impl Mm {
     }
 
     /// Drops pages of shared memory with their bytes, out of every map; those of a file become zero.
-    pub(super) fn punch(&mut self, id: FileId, gone: Range<u64>) {
-        let object = self.store.objects.get(id);
-        if object.is_file() {
-            object.zero_on_host(gone.clone());
-            return self.file_written(id, gone.start * PAGE_BYTES, (gone.end - gone.start) * PAGE_BYTES);
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn punch(&mut self, id: FileId, gone: Range<u64>) -> Result<(), Errno> {
+        if self.store.objects.get(id).is_file() {
+            // What is dirty would fill the hole again.
+            self.sync_file(id);
+            let punched = self.store.objects.get(id).punch_on_host(gone.clone());
+            punched.map_err(|error| Errno::of_host(&error))?;
+            self.store.promise_all(id);
+            self.file_written(id, gone.start * PAGE_BYTES, (gone.end - gone.start) * PAGE_BYTES);
+            return Ok(());
         }
         for space in self.store.objects.get(id).spaces.clone() {
             self.take_in(space, id, gone.clone());
         }
-        gone.for_each(|index| self.store.remove_object_page(id, index));
+        self.store.remove_object_pages(id, gone);
+        Ok(())
     }
 
     /// The parts of a space's areas that show some pages of an object.

@@ -123,7 +123,7 @@ impl Mm {
                 return Err(Errno::EPERM);
             }
             let first = area.index_of(part.start);
-            self.punch(object.id(), first..first + part.count());
+            self.punch(object.id(), first..first + part.count())?;
         }
         if self.space(id).areas.cover(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }

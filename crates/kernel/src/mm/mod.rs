@@ -26,6 +26,7 @@ mod limits;
 mod lock;
 mod madvise;
 mod maps;
+mod memory_files;
 mod mmap;
 mod mprotect;
 mod mremap;

@@ -8,6 +8,7 @@ use host::{FileIdentity, KeptFile};
 use mmu::{Frames, SwapSlot};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use trace::Cost;
@@ -47,6 +48,9 @@ pub(crate) struct Object {
     /// What maps shows.
     pub name: Arc<str>,
     pages: BTreeMap<u64, Cached>,
+    /// How many of its pages, at most, the host has to find memory for once they are written back: the file lies in the
+    /// host's memory, and they are of a hole in it.
+    pub promised_pages: u64,
     /// Spaces that map it or did: the reverse map.
     pub spaces: Vec<SpaceId>,
 }
@@ -113,15 +117,28 @@ impl Object {
         self.size_bytes.saturating_sub(index * PAGE_BYTES).min(PAGE_BYTES) as usize
     }
 
-    /// Brings a page in, with those around it that are not there yet: as many as RAM has room for.
-    fn read_in(&mut self, index: u64, frames: &mut Frames) -> Result<Pfn, FaultError> {
-        let Source::File(known) = &self.source else { unreachable!("shared memory is not read in") };
+    /// How many pages of each range the host has; none where it does not say.
+    pub fn pages_on_host<const N: usize>(&self, ranges: [Range<u64>; N]) -> [u64; N] {
+        match &self.source {
+            Source::File(known) => known.kept.pages_present(ranges).unwrap_or([0; N]),
+            Source::Memory { .. } => [0; N],
+        }
+    }
+
+    /// A page that is not there yet, with those around it that are not either: as many as RAM has room for.
+    fn window(&self, index: u64, frames: &Frames) -> Range<u64> {
         let window = index - index % READ_PAGES;
         let before = self.pages.range(window..index).next_back().map_or(window, |(last, _)| last + 1);
         let end = self.page_count().min(window + READ_PAGES);
         let end = self.pages.range(index..end).next().map_or(end, |(next, _)| *next);
         let has_room = u64::from(frames.free_frames()) >= end - before;
-        let first = if has_room { before } else { index };
+        if has_room { before..end } else { index..end }
+    }
+
+    /// Brings pages in, as many as RAM has room for, and says where one is.
+    fn read_in(&mut self, index: u64, window: Range<u64>, frames: &mut Frames) -> Result<Pfn, FaultError> {
+        let Source::File(known) = &self.source else { unreachable!("shared memory is not read in") };
+        let Range { start: first, end } = window;
         let bytes = ((end - first) * PAGE_BYTES) as usize;
         let (ram, pages) = (Arc::clone(frames.memory()), &mut self.pages);
         let fill = |found: &[u8]| {
@@ -149,14 +166,14 @@ impl Object {
         let _ = known.kept.write_at(bytes, index * PAGE_BYTES);
     }
 
-    /// Writes zeros over pages of the host's file, as far as it goes.
-    pub fn zero_on_host(&self, pages: Range<u64>) {
-        let Source::File(known) = &self.source else { return };
-        for index in pages.start..pages.end.min(self.page_count()) {
-            let zeros = [0; PAGE_BYTES as usize];
-            // As for a page that is written back.
-            let _ = known.kept.write_at(&zeros[..self.bytes_in_page(index)], index * PAGE_BYTES);
+    /// Makes a hole of pages of the host's file, as far as it goes.
+    pub fn punch_on_host(&self, pages: Range<u64>) -> io::Result<()> {
+        let Source::File(known) = &self.source else { return Ok(()) };
+        let end = pages.end.min(self.page_count());
+        if pages.start >= end {
+            return Ok(());
         }
+        known.kept.punch(pages.start * PAGE_BYTES..end * PAGE_BYTES)
     }
 
     /// Gives back every page from `index` on.
@@ -228,6 +245,18 @@ impl Objects {
         })
     }
 
+    /// How many pages in RAM the host has to find memory for, at most, once they are written back to files in its memory.
+    pub fn promised_pages(&mut self) -> u64 {
+        let promising = self.by_id.values_mut().filter(|object| object.promised_pages > 0);
+        let settled = promising.map(|object| {
+            let all = 0..object.page_count();
+            let [present] = object.pages_on_host([all.clone()]);
+            object.promised_pages = object.promised_pages.min(object.pages.len() as u64).min(all.end - present);
+            object.promised_pages
+        });
+        settled.sum()
+    }
+
     /// A new share in an object.
     pub fn share(&mut self, id: FileId) -> ObjectRef {
         self.idle.retain(|idle| *idle != id);
@@ -259,7 +288,10 @@ impl Objects {
         self.next += 1;
         let share = ObjectRef(Arc::new(id));
         let (pages, spaces) = (BTreeMap::new(), Vec::new());
-        self.by_id.insert(id, Object { share, source, size_bytes, is_sealed: false, name: name.into(), pages, spaces });
+        self.by_id.insert(
+            id,
+            Object { share, source, size_bytes, is_sealed: false, name: name.into(), pages, promised_pages: 0, spaces },
+        );
         id
     }
 }
@@ -281,7 +313,11 @@ impl Store {
                 object.pages.insert(index, Cached::Resident(pfn));
                 Ok((pfn, Cost::Major))
             }
-            None if object.is_file() => Ok((object.read_in(index, &mut self.frames)?, cold)),
+            None if object.is_file() => {
+                let window = object.window(index, &self.frames);
+                let window = self.window_with_room(id, index, window).ok_or(FaultError::BusAdrErr)?;
+                Ok((self.objects.get_mut(id).read_in(index, window, &mut self.frames)?, cold))
+            }
             None => {
                 let pfn = self.frames.alloc_zeroed(0).ok_or(FaultError::OutOfMemory)?.into_pfn();
                 object.pages.insert(index, Cached::Resident(pfn));
@@ -306,10 +342,13 @@ impl Store {
 
     /// Lets a page of an object go that nobody maps any more: to swap, or to the file that it came from.
     pub fn evict_object_page(&mut self, id: FileId, index: u64) {
+        let has_swap = self.unused_swap() > 0;
         let object = self.objects.get_mut(id);
         let Some(pfn) = object.resident(index).filter(|pfn| self.frames.count(*pfn) == 1) else { return };
         if object.is_file() {
             object.pages.remove(&index);
+        } else if !has_swap {
+            return;
         } else {
             let slot = self.swap.store(self.frames.memory().ram(), pfn);
             object.pages.insert(index, Cached::Swapped(slot));
@@ -317,12 +356,23 @@ impl Store {
         self.frames.release(pfn);
     }
 
-    /// Lets a page go whatever it holds, with what it held: `MADV_REMOVE`.
-    pub fn remove_object_page(&mut self, id: FileId, index: u64) {
-        match self.objects.get_mut(id).pages.remove(&index) {
-            Some(Cached::Resident(pfn)) => _ = self.frames.release(pfn),
-            Some(Cached::Swapped(slot)) => self.swap.release(slot),
-            None => {}
+    /// Lets pages go whatever they hold, with what they held: `MADV_REMOVE`.
+    pub fn remove_object_pages(&mut self, id: FileId, gone: Range<u64>) {
+        let object = self.objects.get_mut(id);
+        let there: Vec<u64> = object.pages.range(gone).map(|(index, _)| *index).collect();
+        for cached in there.iter().filter_map(|index| object.pages.remove(index)) {
+            match cached {
+                Cached::Resident(pfn) => _ = self.frames.release(pfn),
+                Cached::Swapped(slot) => self.swap.release(slot),
+            }
+        }
+    }
+
+    /// The host's file may have holes now where pages are in RAM.
+    pub fn promise_all(&mut self, id: FileId) {
+        let object = self.objects.get_mut(id);
+        if self.memory_files.holds(object.dev_ino().0) {
+            object.promised_pages = object.pages.len() as u64;
         }
     }
 

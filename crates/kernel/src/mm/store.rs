@@ -1,5 +1,6 @@
 //! What all spaces share.
 
+use super::memory_files::MemoryFiles;
 use super::object::Objects;
 use super::swap::Swap;
 use super::{FaultError, MmConfig};
@@ -10,12 +11,16 @@ use std::sync::Arc;
 /// Frames to have at hand before a fault: for a page, tables on the way to it, and some of a file.
 const READY_FRAMES: u32 = 80;
 
+/// Pages that any machine can evict to swap.
+const LEAST_SWAP_PAGES: u32 = 4096;
+
 /// Frames, the page cache, swap, the frame of zeros.
 pub(crate) struct Store {
     pub frames: Frames,
     pub upper: UpperHalf,
     pub objects: Objects,
     pub swap: Swap,
+    pub memory_files: MemoryFiles,
     pub config: MmConfig,
     /// The frame that a load from a fresh anonymous page finds.
     pub zero: Pfn,
@@ -32,7 +37,8 @@ impl Store {
         let zero = frames.alloc_zeroed(0)?.into_pfn();
         let upper = UpperHalf::new(config.levels, &mut frames)?;
         let (objects, swap) = (Objects::default(), Swap::default());
-        Some(Self { frames, upper, objects, swap, config, zero, next_family: 0, floor: READY_FRAMES })
+        let memory_files = MemoryFiles::default();
+        Some(Self { frames, upper, objects, swap, memory_files, config, zero, next_family: 0, floor: READY_FRAMES })
     }
 
     /// Makes room for a fault if RAM is almost full.
@@ -45,6 +51,14 @@ impl Store {
             // With no frame left it is always asked, or memory would be out too early.
             self.floor = (self.frames.free_frames() / 2).max(1);
         }
+    }
+
+    /// How many pages may still be evicted to swap. It is the host's memory: a guest that is told of none gets a sixteenth of
+    /// RAM, for what it says it does not need.
+    pub fn unused_swap(&self) -> u64 {
+        let limit =
+            self.config.swap_pages + u64::from((self.frames.memory().ram().frame_count() / 16).max(LEAST_SWAP_PAGES));
+        limit.saturating_sub(self.swap.used())
     }
 
     /// A frame of zeros.

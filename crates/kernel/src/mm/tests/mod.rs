@@ -4,6 +4,7 @@ mod advice;
 mod against_host;
 mod basics;
 mod files;
+mod memory_files;
 mod model;
 mod references;
 mod remap;
