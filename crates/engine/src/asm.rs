@@ -14,6 +14,12 @@ pub const RDX: Reg = 2;
 pub const RSP: Reg = 4;
 pub const RBP: Reg = 5;
 
+/// Condition codes (SDM vol. 1, appendix B).
+pub const CC_NOT_EQUAL: u8 = 5;
+pub const CC_BELOW_OR_EQUAL: u8 = 6;
+pub const CC_ABOVE: u8 = 7;
+pub const CC_SIGN: u8 = 8;
+
 /// A memory operand that is not the virtual CPU's: `[base + index * scale + disp]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Mem {
@@ -243,6 +249,11 @@ impl Assembler {
     /// `cmp reg, value`, 64 bits.
     pub fn cmp(&mut self, reg: Reg, value: i32) {
         self.alu_imm(Width::B64, 7, reg, value);
+    }
+
+    /// `cmp left, right`, of 64 bits.
+    pub fn cmp_registers(&mut self, left: Reg, right: Reg) {
+        self.put(Few::rex(Width::B64, right, 0, left).byte(0x39).byte(0xc0 | (right & 7) << 3 | left & 7));
     }
 
     /// Saves SF, ZF, AF, PF, CF in AH and OF in AL; no flag changes.

@@ -12,11 +12,12 @@ mod keeping;
 mod recalling;
 mod trees;
 
-use crate::asm::{Assembler, Mem, RCX, Width, rel32};
+use crate::asm::{Assembler, CC_NOT_EQUAL, RAX, Width, rel32};
 use crate::block::{
     Block, BlockId, Entry, Fixup, Helper, JUMP_INDEX, JUMP_TARGET, LeadsOn, Link, Linked, Liveness, Mark, Site,
 };
 use crate::code_map::{CodeMap, PageOfBlocks};
+use crate::context::Slot;
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
 use crate::store::{Content, Store};
@@ -371,24 +372,30 @@ impl CodeCache {
         self.code.write(jump as usize, &relative);
     }
 
-    /// The host address where an indirect jump enters a block: sees whether the target is the block, which jrcxz can
-    /// without a flag.
+    /// The host address where an indirect jump enters a block, the flags being parked: sees whether the target is the block,
+    /// and brings the flags back if somebody reads them.
     pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
         if let Some(entry) = block.indirect {
             return self.host_address(entry);
         }
-        let (rip, target) = (block.rip, self.host_address(block.host));
+        let (rip, flags_live, target) = (block.rip.get(), block.flags_live, self.host_address(block.host));
         let at = self.used;
         let mut asm = Assembler::new(Vec::new(), self.host_address(at));
-        asm.mov(Width::B64, JUMP_INDEX, RCX);
-        asm.mov_imm(RCX, rip.get().wrapping_neg());
-        asm.lea(Width::B64, RCX, Mem { base: Some(RCX), index: Some(JUMP_TARGET), scale: 1, disp: 0 });
-        let is_own = asm.short(0xe3);
-        asm.mov(Width::B64, RCX, JUMP_INDEX);
-        asm.jmp(self.gate.nowhere);
-        asm.bind_short(is_own);
-        asm.mov(Width::B64, RCX, JUMP_INDEX);
+        match i32::try_from(rip) {
+            Ok(rip) => asm.cmp(JUMP_TARGET, rip),
+            Err(_) => {
+                asm.mov_imm(JUMP_INDEX, rip);
+                asm.cmp_registers(JUMP_TARGET, JUMP_INDEX);
+            }
+        }
+        asm.jcc(CC_NOT_EQUAL, self.gate.nowhere);
+        if flags_live == Liveness::Live {
+            asm.mov(Width::B64, JUMP_INDEX, RAX);
+            asm.load_gs(Width::B32, RAX, Slot::FLAGS);
+            asm.ax_to_flags();
+            asm.mov(Width::B64, RAX, JUMP_INDEX);
+        }
         asm.jmp(target);
         self.code.write(at as usize, asm.bytes());
         self.used = (at + asm.here()).next_multiple_of(16);

@@ -180,7 +180,7 @@ impl Run<'_> {
             }
             Ok(Reason::Indirect) => {
                 let target = VirtAddr::new(self.state().gpr(JUMP_TARGET));
-                let placement = Placement::between_blocks(Flags::InCpu);
+                let placement = Placement::between_blocks(Flags::Parked);
                 if !self.guest().is_in_space(target) {
                     let rip = self.undo_jump(placement);
                     return After::Stop(rip, Exit::Exception(Exception::GeneralProtection));

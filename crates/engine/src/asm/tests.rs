@@ -28,6 +28,7 @@ fn what_is_emitted_is_what_is_meant() {
         assert_eq!(text(|a| a.add_gs(r, Gs::Indexed(r, 0x40))), format!("add {name},[gs:{name}+40h]"));
         assert_eq!(text(|a| a.load_gs(Width::B64, r, Gs::At(0x40))), format!("mov {name},[gs:40h]"));
         assert_eq!(text(|a| a.cmp(r, 4088)), format!("cmp {name},0FF8h"));
+        assert_eq!(text(|a| a.cmp_registers(r, 10)), format!("cmp {name},r10"));
         assert_eq!(
             text(|a| a.lea(Width::B64, r, Mem { base: Some(RSP), index: Some(r), scale: 4, disp: 8 })),
             format!("lea {name},[rsp+{name}*4+8]")

@@ -167,10 +167,10 @@ impl Emitter<'_> {
     }
 
     /// Jumps to where the jump cache says for the guest address in its register: to the indirect entry of a block, which sees
-    /// whether the address is its own. No flag is touched, since nobody knows who reads them. The block is noted, because
-    /// a jump to what is no address is refused where it stands.
+    /// whether the address is its own. Nobody knows here who reads the flags, and few do, so they are parked. The block is
+    /// noted, because a jump to what is no address is refused where it stands.
     fn jump_through_cache(&mut self) {
-        self.unpark_flags(1 << JUMP_TARGET);
+        self.free_flags(1 << JUMP_TARGET);
         self.settle();
         self.asm.store_gs_imm(Slot::JUMPED_FROM, self.place.block);
         self.parts.fixups.push(Fixup::Origin((self.asm.here() - 4) as u16));

@@ -3,17 +3,11 @@
 use super::leave::Cold;
 use super::{Count, Extent, Parts, Place, Plan, Variant};
 use crate::analysis::{Analysed, Class, NEVER_SCRATCH};
-use crate::asm::{Assembler, Gs, Mem, RAX, RCX, Reg, Width};
+use crate::asm::{Assembler, CC_NOT_EQUAL, Gs, Mem, RAX, RCX, Reg, Width};
 use crate::block::{Flags, Mark, Placement, SPARES, bits};
 use crate::context::{Slot, kick_offset};
 use crate::sabotage::Sabotage;
 use crate::source::LONGEST_INSTRUCTION;
-
-/// Condition codes (SDM vol. 1, appendix B).
-pub const CC_NOT_EQUAL: u8 = 5;
-pub const CC_BELOW_OR_EQUAL: u8 = 6;
-pub const CC_ABOVE: u8 = 7;
-pub const CC_SIGN: u8 = 8;
 
 pub struct Emitter<'a> {
     pub asm: Assembler,

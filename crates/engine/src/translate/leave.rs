@@ -1,9 +1,9 @@
 //! Leaving a block: links to other blocks, reasons, and the cold paths.
 
-use super::emit::{CC_BELOW_OR_EQUAL, Emitter, Whereabouts};
+use super::emit::{Emitter, Whereabouts};
 use super::{Count, Variant};
 use crate::analysis::decode;
-use crate::asm::Reg;
+use crate::asm::{CC_BELOW_OR_EQUAL, Reg};
 use crate::block::{Entry, Fixup, Flags, Helper, InstructionBytes, JUMP_TARGET, Link, Linked, Reason};
 use crate::context::Slot;
 use addr::{PAGE_BYTES, VirtAddr};

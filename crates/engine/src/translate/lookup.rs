@@ -1,10 +1,10 @@
 //! Accesses to guest memory: the effective address and the lookup in the software TLB.
 
-use super::emit::{CC_ABOVE, CC_SIGN, Emitter};
+use super::emit::Emitter;
 use super::leave::Cold;
 use super::{Chaos, Variant};
 use crate::analysis::{Operand, address_registers};
-use crate::asm::{Gs, Mem, RCX, RSP, Reg, Width};
+use crate::asm::{CC_ABOVE, CC_SIGN, Gs, Mem, RCX, RSP, Reg, Width};
 use crate::block::{Address, Coverage, JUMP_TARGET, Narrow, Reason, Segment, Site, Use};
 use crate::context::{Slot, tlb_offset};
 use addr::{PAGE_BYTES, VirtAddr};

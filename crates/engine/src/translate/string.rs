@@ -4,8 +4,8 @@
 //! host's own instruction does it on host addresses. Anything else is done by hand, from the registers as they were
 //! before the instruction.
 
-use super::emit::{CC_ABOVE, CC_NOT_EQUAL, Emitter};
-use crate::asm::{Gs, Mem, RAX, RCX, Reg, Width};
+use super::emit::Emitter;
+use crate::asm::{CC_ABOVE, CC_NOT_EQUAL, Gs, Mem, RAX, RCX, Reg, Width};
 use crate::block::Reason;
 use crate::context::{Slot, tlb_offset};
 use addr::PAGE_BYTES;
