@@ -16,6 +16,7 @@ int main(void)
     struct iovec parts[2] = {{one, sizeof one}, {two, sizeof two}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     struct stat stat_of;
+    siginfo_t child;
 
     if (pipe2(pipes, O_CLOEXEC) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
         return 1;
@@ -31,5 +32,9 @@ int main(void)
     if (fork() == 0)
         abort();
     wait4(-1, &status, 0, NULL);
+    if (fork() == 0)
+        _exit(5);
+    if (waitid(P_ALL, -1, &child, WEXITED))
+        return 5;
     return 0;
 }

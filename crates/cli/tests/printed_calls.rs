@@ -85,7 +85,9 @@ fn what_other_calls_have_filled_is_printed() {
         "{st_mode=S_IFCHR|",
         ", st_rdev=makedev(0x1, 0x3), ...}",
         ", {st_mode=S_IFIFO|0600, st_size=0, ...}",
-        ", [{WIFEXITED(s) && WEXITSTATUS(s) == 3}], 0, NULL) = ",
+        "wait4(-1, [{WIFEXITED(s) && WEXITSTATUS(s) == 3}], 0, NULL) = ",
+        "waitid(P_ALL, -1, {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=",
+        ", si_status=5, ...}, WEXITED, NULL) = 0",
         ", [{WIFSIGNALED(s) && WTERMSIG(s) == SIGABRT",
     ] {
         assert!(events.contains(call), "{call} is not among\n{events}");

@@ -64,6 +64,7 @@ impl Kernel {
         let value = args.at(index);
         match kind {
             Argument::Value => (value as i64).to_string(),
+            Argument::Int => (value as i32).to_string(),
             Argument::Fd if value as i32 == libc::AT_FDCWD => "AT_FDCWD".to_owned(),
             Argument::Fd => (value as i32).to_string(),
             Argument::Bits if value == 0 => "0".to_owned(),

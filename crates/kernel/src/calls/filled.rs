@@ -15,6 +15,13 @@ const STAT_BYTES: usize = 144;
 const MODE: usize = 24;
 const DEVICE: usize = 40;
 const SIZE: usize = 48;
+/// The words of siginfo_t that tell of a child: signal, code, process, user, status.
+const SIGINFO_BYTES: usize = 28;
+const CODE: usize = 8;
+const CHILD: usize = 16;
+const USER: usize = 20;
+const STATUS: usize = 24;
+const CODES: [&str; 6] = ["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"];
 /// Bits of a mode that are no permissions of anybody.
 const TYPES: [(u32, &str); 7] = [
     (libc::S_IFREG, "S_IFREG"),
@@ -43,6 +50,7 @@ impl Kernel {
                 let status = self.bytes_in(space, at, 4).ok()?;
                 Some(format!("[{{{}}}]", status_text(int(&status, 0) as i32)))
             }
+            Kind::OutSiginfo => self.bytes_in(space, at, SIGINFO_BYTES).ok().map(|info| child_text(&info)),
             Kind::OutVectors(count) => self.print_parts(args, at, args.at(count), answer),
             Kind::OutMessage => {
                 let header = self.bytes_in(space, at, HEADER_BYTES).ok()?;
@@ -111,6 +119,18 @@ fn status_text(status: i32) -> String {
         let core = if libc::WCOREDUMP(status) { " && WCOREDUMP(s)" } else { "" };
         format!("WIFSIGNALED(s) && WTERMSIG(s) == {}{core}", signal(libc::WTERMSIG(status)))
     }
+}
+
+fn child_text(info: &[u8]) -> String {
+    if int(info, 0) == 0 {
+        return "{}".to_owned();
+    }
+    let code = int(info, CODE);
+    let name = CODES.get((code as usize).wrapping_sub(1)).map_or_else(|| code.to_string(), |name| (*name).to_owned());
+    let status = int(info, STATUS);
+    let status = if code as i32 == libc::CLD_EXITED { status.to_string() } else { signal_name(u64::from(status)) };
+    let (signal, child, user) = (signal_name(u64::from(int(info, 0))), int(info, CHILD), int(info, USER));
+    format!("{{si_signo={signal}, si_code={name}, si_pid={child}, si_uid={user}, si_status={status}, ...}}")
 }
 
 fn hex(number: u32) -> String {

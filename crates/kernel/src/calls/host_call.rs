@@ -68,9 +68,13 @@ impl Kernel {
         };
         Ok(match kind {
             Kind::Value | Kind::Bits | Kind::Fd | Kind::Address => unreachable!("answered above"),
-            Kind::OutPair | Kind::OutStat | Kind::OutStatus | Kind::OutVectors(_) | Kind::OutMessage => {
-                unreachable!("these are transferred as others")
-            }
+            Kind::Int
+            | Kind::OutPair
+            | Kind::OutStat
+            | Kind::OutStatus
+            | Kind::OutSiginfo
+            | Kind::OutVectors(_)
+            | Kind::OutMessage => unreachable!("these are transferred as others"),
             Kind::Path => {
                 let path = self.mm.read_cstr(space, VirtAddr::new(value), PATH_BYTES)?;
                 let mut path = self.host_path(args, row, index, path)?;

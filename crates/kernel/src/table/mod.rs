@@ -45,6 +45,8 @@ pub(crate) enum Class {
 pub(crate) enum Kind {
     /// A number.
     Value,
+    /// A number of 32 bits that may be negative.
+    Int,
     /// Flags or a mode.
     Bits,
     /// A descriptor.
@@ -81,6 +83,8 @@ pub(crate) enum Kind {
     OutStat,
     /// How a child ended, written if the answer is a child.
     OutStatus,
+    /// What has become of a child, as siginfo_t, written.
+    OutSiginfo,
     /// An iovec of as many parts as argument `count` says, into which the call reads as many bytes as it answers.
     OutVectors(usize),
     /// A struct msghdr, into whose parts the call reads as many bytes as it answers.
@@ -91,9 +95,10 @@ impl Kind {
     /// What it is to the host, which transfers bytes without a meaning.
     pub fn transferred(self) -> Self {
         match self {
+            Self::Int => Self::Value,
             Self::OutPair => Self::Out(8),
             Self::OutStat => Self::Out(144),
-            Self::OutStatus | Self::OutVectors(_) | Self::OutMessage => Self::Address,
+            Self::OutStatus | Self::OutSiginfo | Self::OutVectors(_) | Self::OutMessage => Self::Address,
             other => other,
         }
     }
@@ -101,7 +106,7 @@ impl Kind {
     /// Whether `--events calls` prints what the call has written there.
     pub fn is_printed_after(self) -> bool {
         use Kind::*;
-        matches!(self, OutBytes(_) | OutPair | OutStat | OutStatus | OutVectors(_) | OutMessage)
+        matches!(self, OutBytes(_) | OutPair | OutStat | OutStatus | OutSiginfo | OutVectors(_) | OutMessage)
     }
 }
 
