@@ -304,6 +304,42 @@ impl Task {
 }
 
 impl Process {
+    /// One that has just begun and has nothing from another: the first, or what a copy begins with.
+    pub fn new(pid: Pid, actions: Common<Box<[Action; 65]>>, limits: [Limit; 16]) -> Self {
+        Self {
+            pid,
+            parent: INIT_PID,
+            maker: INIT_PID,
+            group: FIRST_PID,
+            session: INIT_PID,
+            space: None,
+            tasks: vec![Tid(pid.0)],
+            actions,
+            pending: Pending::default(),
+            image: Image::default(),
+            limits,
+            state: State::Running,
+            news: None,
+            exit_signal: libc::SIGCHLD,
+            vfork_parent: None,
+            ending: None,
+            alone: None,
+            children_usage: Times::default(),
+            oom_adjustment: 0,
+            transfers: Transfers::default(),
+            has_executed: false,
+            started: Instant::now(),
+            alarm: Alarm::default(),
+            cpu_alarms: CpuAlarms::default(),
+            timers: Vec::new(),
+            dumpable: 1,
+            wishes: Wishes::default(),
+            is_subreaper: false,
+            death_signal: 0,
+            past: Past::default(),
+        }
+    }
+
     /// What it does about a signal.
     pub fn action(&self, signal: i32) -> Action {
         self.actions.change(|actions| actions[signal as usize])

@@ -5,13 +5,10 @@ use crate::Errno;
 use crate::common::Sharing;
 use crate::kernel::{Kernel, MAX_TASKS};
 use crate::outcome::Spawn;
-use crate::signal::Pending;
-use crate::task::{Alarm, Past, Pid, Process, State, Task, Tid, Times, Transfers};
-use crate::timers::CpuAlarms;
+use crate::task::{Pid, Process, Task, Tid};
 use crate::waiting::Waiting;
 use addr::{Gpr, Registers, VirtAddr};
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 const CSIGNAL: u64 = 0xff;
 const VM: u64 = libc::CLONE_VM as u64;
@@ -168,37 +165,21 @@ impl Kernel {
         };
         let parent = self.process_of_ref(tid);
         let pid = Pid(child.0);
+        let actions = parent.actions.inherited(sharing(flags, SIGHAND));
+        let is_sibling = flags & PARENT != 0;
         let process = Process {
-            pid,
-            parent: if flags & PARENT == 0 { parent.pid.0 } else { parent.parent },
+            parent: if is_sibling { parent.parent } else { parent.pid.0 },
             maker: parent.pid.0,
             group: parent.group,
             session: parent.session,
             space: Some(new_space),
-            tasks: vec![child],
-            actions: parent.actions.inherited(sharing(flags, SIGHAND)),
-            pending: Pending::default(),
             image: parent.image.clone(),
-            limits: parent.limits,
-            state: State::Running,
-            news: None,
-            exit_signal: if flags & PARENT == 0 { (flags & CSIGNAL) as i32 } else { parent.exit_signal },
-            vfork_parent: (flags & libc::CLONE_VFORK as u64 != 0).then_some(tid),
-            ending: None,
-            alone: None,
-            children_usage: Times::default(),
+            exit_signal: if is_sibling { parent.exit_signal } else { (flags & CSIGNAL) as i32 },
+            vfork_parent: (flags & VFORK != 0).then_some(tid),
             oom_adjustment: parent.oom_adjustment,
-            transfers: Transfers::default(),
-            has_executed: false,
-            started: Instant::now(),
-            alarm: Alarm::default(),
-            cpu_alarms: CpuAlarms::default(),
-            timers: Vec::new(),
             dumpable: parent.dumpable,
             wishes: parent.wishes,
-            is_subreaper: false,
-            death_signal: 0,
-            past: Past::default(),
+            ..Process::new(pid, actions, parent.limits)
         };
         if flags & CLEAR_SIGHAND != 0 {
             super::process::clear_handlers(&process);

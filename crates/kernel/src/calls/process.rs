@@ -1,23 +1,19 @@
 //! The first process, and how tasks and processes end.
 
 use super::clone::Clone;
-use super::{Args, Flow, Wishes};
+use super::{Args, Flow};
 use crate::Errno;
 use crate::common::Common;
 use crate::exec::Image;
 use crate::kernel::Kernel;
 use crate::mm::{Limits, SpaceId};
 use crate::outcome::{HostCall, Outcome, Then};
-use crate::signal::{Action, Cause, Pending, SigInfo, SigSet};
-use crate::task::{
-    Alarm, AltStack, FIRST_PID, INIT_PID, Limit, News, Past, Pid, Process, State, Status, Task, Tid, Times, Transfers,
-};
-use crate::timers::CpuAlarms;
+use crate::signal::{Action, Cause, SigInfo, SigSet};
+use crate::task::{AltStack, INIT_PID, Limit, News, Pid, Process, State, Status, Task, Tid};
 use crate::waiting::Waiting;
 use addr::Registers;
 use host::call::Call;
 use host::cpu_time::CpuTime;
-use std::time::Instant;
 
 impl Kernel {
     /// Calls that need the caller's registers.
@@ -52,38 +48,7 @@ impl Kernel {
             let (soft, hard) = host::files::resource_limit(resource as u32);
             Limit { soft, hard }
         });
-        let process = Process {
-            pid,
-            parent: INIT_PID,
-            maker: INIT_PID,
-            group: FIRST_PID,
-            session: INIT_PID,
-            space: None,
-            tasks: vec![Tid(pid.0)],
-            actions: Common::new(Box::new([Action::default(); 65])),
-            pending: Pending::default(),
-            image: Image::default(),
-            limits,
-            state: State::Running,
-            news: None,
-            exit_signal: libc::SIGCHLD,
-            vfork_parent: None,
-            ending: None,
-            alone: None,
-            children_usage: Times::default(),
-            oom_adjustment: 0,
-            transfers: Transfers::default(),
-            has_executed: false,
-            started: Instant::now(),
-            alarm: Alarm::default(),
-            cpu_alarms: CpuAlarms::default(),
-            timers: Vec::new(),
-            dumpable: 1,
-            wishes: Wishes::default(),
-            is_subreaper: false,
-            death_signal: 0,
-            past: Past::default(),
-        };
+        let process = Process::new(pid, Common::new(Box::new([Action::default(); 65])), limits);
         self.processes.insert(pid, process);
         let mut task = Task::new(Tid(pid.0), pid, Vec::new());
         let inherited = host::outer_signals::inherited();
