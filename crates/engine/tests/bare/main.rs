@@ -71,6 +71,45 @@ fn calls_and_returns() {
 }
 
 #[test]
+fn flags_survive_indirect_jumps() {
+    // A carry and an overflow pass a jump, a call and a return, each taken often enough to be linked; between the return
+    // and who reads them nothing is looked up.
+    let mut rig = program(|a| {
+        let (mut top, mut leaf, mut jumped) = (a.create_label(), a.create_label(), a.create_label());
+        a.mov(edi, 20)?;
+        a.xor(ebx, ebx)?;
+        a.lea(rsi, qword_ptr(leaf))?;
+        a.lea(rbp, qword_ptr(jumped))?;
+        a.set_label(&mut top)?;
+        a.mov(al, 0x80u32 as i32)?;
+        a.add(al, al)?;
+        a.jmp(rbp)?;
+        a.set_label(&mut jumped)?;
+        a.seto(cl)?;
+        a.adc(bl, cl)?;
+        a.mov(al, 0x80u32 as i32)?;
+        a.add(al, al)?;
+        a.call(rsi)?;
+        a.seto(cl)?;
+        a.adc(bl, cl)?;
+        a.stc()?;
+        a.call(rsi)?;
+        a.adc(bl, 0)?;
+        a.dec(edi)?;
+        a.jne(top)?;
+        a.syscall()?;
+        a.nops_with_size(32)?;
+        a.set_label(&mut leaf)?;
+        a.lea(rsp, qword_ptr(rsp - 8))?;
+        a.mov(qword_ptr(rsp), rbx)?;
+        a.lea(rsp, qword_ptr(rsp + 8))?;
+        a.ret()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(rig.registers.gpr[3], 20 * 5);
+}
+
+#[test]
 fn accesses_that_cross_pages() {
     let mut rig = program(|a| {
         a.mov(rsi, DATA + 0xffd)?;
