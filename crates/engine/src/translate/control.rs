@@ -149,10 +149,6 @@ impl Emitter<'_> {
                         self.park(JUMP_TARGET);
                         at
                     }
-                    None if self.flags == Flags::InCpu && self.can_keep_flags(&operand) => {
-                        self.lookup_keeping_flags(&operand);
-                        At::from(JUMP_TARGET)
-                    }
                     None => {
                         self.prepare(Self::needs(&address), 0);
                         self.park(JUMP_TARGET);

@@ -4,8 +4,8 @@ use super::emit::Emitter;
 use super::leave::Cold;
 use super::{Chaos, Variant};
 use crate::analysis::{Operand, address_registers};
-use crate::asm::{CC_ABOVE, CC_SIGN, Gs, Mem, RCX, RSP, Reg, Width};
-use crate::block::{Address, Coverage, JUMP_TARGET, Narrow, Reason, Segment, Site, Use};
+use crate::asm::{CC_ABOVE, CC_SIGN, Gs, Mem, RSP, Reg, Width};
+use crate::block::{Address, Coverage, Narrow, Reason, Segment, Site, Use};
 use crate::context::{Slot, tlb_offset};
 use addr::{PAGE_BYTES, VirtAddr};
 use mmu::TlbTable;
@@ -25,39 +25,6 @@ impl Emitter<'_> {
             self.search_page(&operand, pointer, index, |jump| Cold::Leave { jump, reason, through: Some(pointer) });
         }
         self.add_site(&operand, pointer, Coverage::Own);
-    }
-
-    /// Whether [`Emitter::lookup_keeping_flags`] serves an operand: its page is known now, and nobody asked for failures.
-    pub(super) fn can_keep_flags(&self, operand: &Operand) -> bool {
-        let within = |value| VirtAddr::new(value).page_offset() + u64::from(operand.bytes) <= PAGE_BYTES;
-        operand.address.as_constant().is_some_and(within)
-            && self.variant != Variant::Prepared
-            && self.plan.chaos == Chaos::No
-    }
-
-    /// The lookup of a constant address without touching a flag: afterwards the register of jump targets holds the host
-    /// address and is parked.
-    pub(super) fn lookup_keeping_flags(&mut self, operand: &Operand) {
-        let addr = VirtAddr::new(operand.address.as_constant().expect("only constants are looked up so"));
-        let table = table_for(&operand.address, operand.usage);
-        let entry = tlb_offset(table) + 16 * table.index(addr.page()) as i32;
-        let based = |base, index, disp| Mem { base: Some(base), index, scale: 1, disp };
-        self.park(JUMP_TARGET);
-        let kept = self.keep(RCX, 1 << JUMP_TARGET);
-        // The tag is the page's address, negated. Only RCX is compared with zero without a flag.
-        self.asm.load_gs(Width::B64, RCX, Gs::At(entry));
-        self.asm.mov_imm(JUMP_TARGET, addr.page().start().get());
-        self.asm.lea(Width::B64, RCX, based(RCX, Some(JUMP_TARGET), 0));
-        let known = self.asm.short(0xe3);
-        self.bring_back(RCX, kept);
-        let reason = Reason::Miss(self.next_site());
-        let jump = self.asm.jmp(self.place.exits.main);
-        self.parts.cold.push(Cold::Leave { jump, reason, through: Some(JUMP_TARGET) });
-        self.asm.bind_short(known);
-        self.bring_back(RCX, kept);
-        self.asm.load_gs(Width::B64, JUMP_TARGET, Gs::At(entry + 8));
-        self.asm.lea(Width::B64, JUMP_TARGET, based(JUMP_TARGET, None, addr.page_offset() as i32));
-        self.add_site(operand, JUMP_TARGET, Coverage::Own);
     }
 
     /// The number of the site that is added next.
