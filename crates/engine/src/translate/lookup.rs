@@ -85,15 +85,20 @@ impl Emitter<'_> {
             None => Gs::Indexed(index, tags + word),
         };
         if address.as_constant().is_none() {
-            self.asm.mov(Width::B32, index, pointer);
-            self.asm.shr32(index, 8);
-            self.asm.and32(index, (table.entries() as u32 - 1) * 16);
+            self.index_entry(table, pointer, index);
         }
         self.asm.add_gs(pointer, entry(0));
         self.asm.cmp(pointer, PAGE_BYTES as i32 - i32::from(*bytes));
         let jump = self.asm.jcc(CC_ABOVE, self.place.exits.main);
         self.parts.cold.push(cold(jump));
         self.asm.add_gs(pointer, entry(8));
+    }
+
+    /// Computes where in a table the entry of an address's page is.
+    pub(super) fn index_entry(&mut self, table: TlbTable, address: Reg, index: Reg) {
+        self.asm.mov(Width::B32, index, address);
+        self.asm.shr32(index, 8);
+        self.asm.and32(index, (table.entries() as u32 - 1) * 16);
     }
 
     fn chaos(&mut self, site: u32, pointer: Reg) {

@@ -67,9 +67,7 @@ impl Emitter<'_> {
     fn search_run(&mut self, table: TlbTable, start: Reg, pointer: Reg, index: Reg, bytes: u8, by_hand: Reason) {
         let tags = tlb_offset(table);
         self.asm.mov(Width::B64, pointer, start);
-        self.asm.mov(Width::B32, index, start);
-        self.asm.shr32(index, 8);
-        self.asm.and32(index, (table.entries() as u32 - 1) * 16);
+        self.index_entry(table, start, index);
         self.asm.add_gs(pointer, Gs::Indexed(index, tags));
         // The page first: just below it, offset and length together would wrap into it.
         self.asm.cmp(pointer, PAGE_BYTES as i32 - 1);
