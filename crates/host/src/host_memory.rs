@@ -1,5 +1,6 @@
-//! How much memory the host has, and which of a file's pages are in it.
+//! How much memory the host has for this process, and which of a file's pages are in it.
 
+use crate::control_groups::{ControlGroups, Limited};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -14,7 +15,7 @@ const RAMFS: u32 = 0x8584_58f6;
 /// cachestat(2), since Linux 6.5.
 const SYS_CACHESTAT: libc::c_long = 451;
 
-/// The host's memory at one moment, in bytes.
+/// The host's memory at one moment, in bytes, as far as the control groups of this process let it have that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostMemory {
     /// All of it.
@@ -28,14 +29,7 @@ pub struct HostMemory {
 impl HostMemory {
     /// What the host says now; `None` if it does not.
     pub fn now() -> Option<Self> {
-        Self::read(&File::open("/proc/meminfo").ok()?)
-    }
-
-    /// The same, from /proc/meminfo that is open already.
-    pub(crate) fn read(meminfo: &File) -> Option<Self> {
-        let mut text = [0; 8192];
-        let count = meminfo.read_at(&mut text, 0).ok()?;
-        Self::parse(std::str::from_utf8(&text[..count]).ok()?)
+        MemoryTellers::open()?.read()
     }
 
     fn parse(meminfo: &str) -> Option<Self> {
@@ -45,6 +39,32 @@ impl HostMemory {
             kilobytes.checked_mul(1024)
         };
         Some(Self { total: bytes("MemTotal")?, available: bytes("MemAvailable")?, shared: bytes("Shmem")? })
+    }
+
+    fn within(self, group: Limited) -> Self {
+        let Self { total, available, shared } = self;
+        Self { total: total.min(group.limit), available: available.min(group.available), shared }
+    }
+}
+
+/// The files that tell of the host's memory, open.
+#[derive(Debug)]
+pub(crate) struct MemoryTellers {
+    meminfo: File,
+    groups: ControlGroups,
+}
+
+impl MemoryTellers {
+    pub fn open() -> Option<Self> {
+        Some(Self { meminfo: File::open("/proc/meminfo").ok()?, groups: ControlGroups::of_this_process() })
+    }
+
+    /// What they say now.
+    pub fn read(&self) -> Option<HostMemory> {
+        let mut text = [0; 8192];
+        let count = self.meminfo.read_at(&mut text, 0).ok()?;
+        let host = HostMemory::parse(std::str::from_utf8(&text[..count]).ok()?)?;
+        Some(self.groups.limited().fold(host, HostMemory::within))
     }
 }
 
@@ -95,6 +115,16 @@ mod tests {
         assert_eq!(HostMemory::parse(text), Some(HostMemory { total: 9 << 10, available: 8 << 10, shared: 2 << 10 }));
         assert_eq!(HostMemory::parse("MemTotal: 9 kB\n"), None);
         assert!(HostMemory::now().is_some_and(|host| host.available <= host.total));
+    }
+
+    #[test]
+    fn a_group_may_have_less_than_the_host() {
+        let host = HostMemory { total: 90, available: 80, shared: 2 };
+        let group = |limit, available| Limited { limit, available };
+        assert_eq!(host.within(group(40, 30)), HostMemory { total: 40, available: 30, shared: 2 });
+        assert_eq!(host.within(group(85, 85)), HostMemory { total: 85, available: 80, shared: 2 });
+        // Each group counts.
+        assert_eq!(host.within(group(40, 30)).within(group(60, 10)).available, 10);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod ahead;
 pub mod call;
 pub mod capabilities;
 mod code_memory;
+mod control_groups;
 pub mod cpu;
 pub mod cpu_time;
 pub mod files;

@@ -5,6 +5,7 @@
 //! whoever started it. It fetches a duplicate of a descriptor out of the table of the thread that asks (pidfd_getfd),
 //! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
 
+use crate::host_memory::MemoryTellers;
 use crate::window::Window;
 use crate::{HostMemory, KeptFile, Ready};
 use std::fs::File;
@@ -59,7 +60,7 @@ impl FileVault {
     }
 
     /// How much memory the host has now; `None` if it does not say. A guest can use up its own descriptors, not those of
-    /// the vault, which has the file open.
+    /// the vault, which has the files open.
     pub fn host_memory(&self) -> Option<HostMemory> {
         self.line.ask(|answer| Request::HostMemory { answer }).ok()
     }
@@ -161,7 +162,7 @@ impl Drop for VaultFile {
 
 fn serve(requests: &Receiver<Request>) {
     let mut files: Vec<Option<Kept>> = Vec::new();
-    let meminfo = File::open("/proc/meminfo");
+    let memory_tellers = MemoryTellers::open();
     // Whoever asked may be gone; an answer that nobody wants is dropped.
     while let Ok(request) = requests.recv() {
         match request {
@@ -198,7 +199,7 @@ fn serve(requests: &Receiver<Request>) {
                 let _ = answer.send(crate::host_memory::memory_unit(&kept(&mut files, file).reader));
             }
             Request::HostMemory { answer } => {
-                let memory = meminfo.as_ref().ok().and_then(HostMemory::read);
+                let memory = memory_tellers.as_ref().and_then(MemoryTellers::read);
                 let _ = answer.send(memory.ok_or_else(|| io::ErrorKind::NotFound.into()));
             }
             Request::SetReady { file, ready, answer } => {

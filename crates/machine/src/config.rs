@@ -115,7 +115,7 @@ pub const MIN_RAM_BYTES: u64 = 4 << 20;
 /// The most: 2^32 frames of 4 KiB less one.
 pub const MAX_RAM_BYTES: u64 = (u32::MAX as u64) << 12;
 
-/// Three quarters of the memory that the host could give now, in whole pages.
+/// Three quarters of the memory that the host could give this process now, in whole pages.
 fn default_ram_bytes() -> u64 {
     let free_bytes = host::HostMemory::now().map_or(1 << 30, |host| host.available);
     (free_bytes / 4 * 3).clamp(MIN_RAM_BYTES, MAX_RAM_BYTES) & !0xfff
