@@ -4,7 +4,7 @@ mod common;
 
 use common::{compile, pagewalk, stderr, stdout};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -71,6 +71,32 @@ fn memory_files_are_refused_what_the_host_has_not() {
     let each = format!("{each}write: 11\nkilobytes: 4\n").repeat(2);
     let story = format!("{each}refused: 500\nremoved from a sparse file: 0\nkilobytes: 0\n");
     assert_eq!(stdout(&output), story, "{}", stderr(&output));
+}
+
+/// What waits in the host with full pipes is held there: without a bound the host would kill pagewalk. All of it arrives.
+#[test]
+fn threads_that_wait_with_big_transfers_hold_a_part_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("big_transfers", directory.path());
+    let native = Command::new(&program).output().unwrap();
+    let mut command = pagewalk(&["--quiet", "--ram", "512M"]);
+    let mut child = command.arg(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut story = String::new();
+    told.read_line(&mut story).unwrap();
+    // Of 1280 MiB; 80 of what is there besides are the program's own.
+    let held_megabytes = anonymous_kilobytes(child.id()) >> 10;
+    assert!((100..800).contains(&held_megabytes), "{held_megabytes} MiB");
+    drop(child.stdin.take());
+    told.read_to_string(&mut story).unwrap();
+    assert_eq!(story, stdout(&native));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn anonymous_kilobytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Whoever was told that a write is done finds it done, whatever happens to pagewalk.

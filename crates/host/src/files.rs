@@ -133,6 +133,15 @@ pub fn is_terminal(descriptor: RawFd) -> bool {
     unsafe { libc::isatty(descriptor) == 1 }
 }
 
+/// Whether a descriptor is the writing end of a pipe that nobody can read from any more.
+pub fn is_broken_pipe(descriptor: RawFd) -> bool {
+    let mut asked = libc::pollfd { fd: descriptor, events: 0, revents: 0 };
+    // SAFETY: one valid structure.
+    let answer = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    let is_broken = answer == 1 && asked.revents & libc::POLLERR != 0;
+    is_broken && describe(descriptor).is_ok_and(|file| file.kind == libc::S_IFIFO)
+}
+
 /// Where the next read or write of a descriptor happens, if that makes sense for it.
 pub fn position(descriptor: RawFd) -> Option<u64> {
     // SAFETY: asks about a number.

@@ -26,14 +26,24 @@ pub fn number_of(descriptor: RawFd) -> Option<u64> {
 
 /// The number of a Unix socket, if the descriptor is one.
 pub fn unix_number_of(descriptor: RawFd) -> Option<u64> {
-    let mut domain = 0i32;
+    if option_of(descriptor, libc::SO_DOMAIN) == Some(libc::AF_UNIX) { number_of(descriptor) } else { None }
+}
+
+/// Whether a descriptor is a socket that bytes go through without bounds of messages.
+pub fn is_stream(descriptor: RawFd) -> bool {
+    let is_stream = option_of(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM);
+    is_stream && option_of(descriptor, libc::SO_PROTOCOL) != Some(libc::IPPROTO_SCTP)
+}
+
+fn option_of(descriptor: RawFd, option: i32) -> Option<i32> {
+    let mut value = 0i32;
     let mut bytes = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the host fills at most as many bytes as the number has, or fails.
     let answer = unsafe {
-        let to = (&raw mut domain).cast();
-        libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_DOMAIN, to, &raw mut bytes)
+        let to = (&raw mut value).cast();
+        libc::getsockopt(descriptor, libc::SOL_SOCKET, option, to, &raw mut bytes)
     };
-    if answer == 0 && domain == libc::AF_UNIX { number_of(descriptor) } else { None }
+    (answer == 0).then_some(value)
 }
 
 /// Which end of a connection.
@@ -164,6 +174,12 @@ mod tests {
         assert_eq!(peer_of(unix_number_of(alone.as_raw_fd()).unwrap()), None);
         assert_eq!(unix_number_of(0x7fff_ffff), None);
         assert_eq!(name_of(one.as_raw_fd(), End::Other)[..2], (libc::AF_UNIX as u16).to_ne_bytes());
+    }
+
+    #[test]
+    fn streams_are_told_from_messages() {
+        let (stream, messages) = (UnixStream::pair().unwrap().0, UnixDatagram::unbound().unwrap());
+        assert!(is_stream(stream.as_raw_fd()) && !is_stream(messages.as_raw_fd()) && !is_stream(0x7fff_ffff));
     }
 
     #[test]

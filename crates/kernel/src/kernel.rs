@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::calls::{LockWaiter, Owners, Peers, PidFile};
+use crate::calls::{HostBuffers, LockWaiter, Owners, Peers, PidFile};
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -78,6 +78,8 @@ pub struct TaskEvent {
 /// Everything Linux does for the guests of one machine.
 pub struct Kernel {
     pub(crate) mm: Mm,
+    /// What buffers of calls of the host hold.
+    pub(crate) host_buffers: HostBuffers,
     pub(crate) vault: FileVault,
     pub(crate) config: KernelConfig,
     pub(crate) tasks: FxHashMap<Tid, Task>,
@@ -142,9 +144,13 @@ impl Kernel {
         let mut mm = Mm::new(memory, config.mm)
             .ok_or_else(|| io::Error::new(io::ErrorKind::OutOfMemory, "RAM is too small for the kernel's tables"))?;
         let vault = FileVault::start()?;
-        mm.bound_memory_files(&vault);
+        let host = vault.host_memory();
+        if let Some(host) = host {
+            mm.bound_memory_files(&vault, host);
+        }
         Ok(Self {
             mm,
+            host_buffers: HostBuffers::new(host.map(|host| host.available)),
             vault,
             random: config.seed,
             config,

@@ -139,7 +139,10 @@ impl Kernel {
         let space = self.space_of(args.tid);
         let bytes = match args.nr as i64 {
             libc::SYS_write => self.bytes_in(space, args.at(1), args.at(2).min(LOOKED_AT_BYTES) as usize),
-            _ => self.gather(space, args.at(1), args.at(2)).map(|content| content.bytes),
+            _ => {
+                let first = self.gather_first(space, args.at(1), args.at(2), LOOKED_AT_BYTES);
+                first.map(|content| content.bytes)
+            }
         };
         let bytes = bytes.unwrap_or_default();
         let signal_of = |byte: u8| {

@@ -1,5 +1,6 @@
 //! Calls that the host executes, built from the table: buffers are copied in before and out after.
 
+use super::buffers::MAX_TRANSFER_BYTES;
 use super::cut::{Content, Extent};
 use super::files::Changed;
 use super::opened::Closed;
@@ -15,8 +16,6 @@ use host::call::{Arg, Call, NOT_BEGUN};
 
 /// The longest path, with its final zero.
 pub(super) const PATH_BYTES: usize = 4096;
-/// The most that one call transfers; a longer one is answered in part.
-const MAX_TRANSFER_BYTES: u64 = 32 << 20;
 /// Largest buffer of the other kinds.
 const MAX_BUFFER_BYTES: u64 = 1 << 20;
 
@@ -28,6 +27,7 @@ impl Kernel {
         }
         self.note_socket(args)?;
         let Changed { file, device } = self.file_before(args)?;
+        let args = &self.next_part(args);
         let args = &self.within_memory(args, device)?;
         let mut call = Call::plain(args.nr, args.words);
         let mut copies = Vec::new();
@@ -184,6 +184,9 @@ impl Kernel {
         if result < 0 {
             return Err(self.host_error(tid, &call, result));
         }
+        if is_told_by_signal(&call, result) {
+            self.broken_pipe(tid);
+        }
         if matches!(call.nr as i64, libc::SYS_close | libc::SYS_dup2 | libc::SYS_dup3 | libc::SYS_close_range) {
             self.notice_hangups();
         }
@@ -215,15 +218,16 @@ impl Kernel {
 
     /// What /proc/PID/io tells.
     fn count_transfer(&mut self, tid: Tid, nr: u64, result: i64) {
+        let calls = u64::from(self.progress(tid).done == 0);
         let transfers = &mut self.process_of(tid).transfers;
         let bytes = result.max(0) as u64;
         match nr as i64 {
             libc::SYS_read | libc::SYS_pread64 => {
-                transfers.reads += 1;
+                transfers.reads += calls;
                 transfers.read_bytes += bytes;
             }
             libc::SYS_write | libc::SYS_pwrite64 => {
-                transfers.writes += 1;
+                transfers.writes += calls;
                 transfers.written_bytes += bytes;
             }
             _ => {}
@@ -243,6 +247,8 @@ impl Kernel {
                 libc::SYS_sendmmsg => flag(call, 3, libc::MSG_NOSIGNAL),
                 _ => false,
             };
+            // A connection that has taken a part of it is quiet about the rest; a pipe is not.
+            let is_quiet = is_quiet || self.progress(tid).done > 0 && is_socket(call);
             if !is_quiet {
                 self.broken_pipe(tid);
             }
@@ -296,6 +302,20 @@ pub(super) fn then(copies: Vec<CopyOut>, file: Option<FileId>) -> Then {
     match file {
         Some(file) => Then::Wrote { copies, file },
         None => Then::Answer(copies),
+    }
+}
+
+fn is_socket(call: &Call) -> bool {
+    matches!(call.args[0], Arg::Value(descriptor) if host::sockets::number_of(descriptor as i32).is_some())
+}
+
+/// Whether a pipe broke when it had taken a part of what was written: the answer is that part, and a signal tells the rest.
+fn is_told_by_signal(call: &Call, result: i64) -> bool {
+    match (call.nr as i64, call.args) {
+        (libc::SYS_write, [Arg::Value(descriptor), _, Arg::Value(wanted), ..]) => {
+            (result as u64) < wanted && host::files::is_broken_pipe(descriptor as i32)
+        }
+        _ => false,
     }
 }
 

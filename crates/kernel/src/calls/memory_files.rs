@@ -1,14 +1,12 @@
 //! Calls that make files in the host's memory grow: as far as the host has room (`mm::memory_files`).
 
 use super::Args;
+use super::buffers::MAX_TRANSFER_BYTES;
 use super::file_limit::writing;
 use crate::Errno;
 use crate::kernel::Kernel;
 use addr::PAGE_BYTES;
 use std::ops::Range;
-
-/// The most that one call writes to a file in memory; a longer one is answered in part.
-const MAX_BYTES: u64 = 32 << 20;
 
 impl Kernel {
     /// The call with as many bytes as it may write, if it writes to a file of a device whose files lie in memory.
@@ -35,7 +33,7 @@ impl Kernel {
         if bytes == 0 || !self.is_in_memory(device, descriptor) {
             return Ok(bytes);
         }
-        let bytes = bytes.min(MAX_BYTES);
+        let bytes = bytes.min(MAX_TRANSFER_BYTES);
         let cost = self.mm.memory_files().cost(device, bytes);
         let Err(room) = self.mm.take_for_call(args.tid, cost) else { return Ok(bytes) };
         let Ok(file) = host::files::describe(descriptor) else { return Ok(bytes) };

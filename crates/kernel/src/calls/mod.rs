@@ -3,6 +3,7 @@
 //! A call ends as a [`Flow`]. What only takes the host with copies of buffers is built from the table of calls
 //! (`host_call`); everything else is one method of the kernel, in a file for its family.
 
+mod buffers;
 mod busy;
 mod capabilities;
 mod clone;
@@ -19,6 +20,7 @@ mod futex;
 mod futex_waitv;
 mod host_call;
 mod identity;
+mod in_parts;
 mod ioctl;
 mod limits;
 mod membarrier;
@@ -46,6 +48,7 @@ mod unshare;
 mod vectors;
 mod wait;
 
+pub(crate) use buffers::HostBuffers;
 pub(crate) use credentials::Peers;
 pub(crate) use owners::Owners;
 pub(crate) use pi_futex::LockWaiter;
@@ -85,6 +88,7 @@ pub(crate) struct CallInProgress {
     pub at: (u64, u64),
     /// Its arguments as they are printed, if they are.
     pub printed: Option<events::Printed>,
+    pub progress: in_parts::Progress,
     /// What a wait that a signal interrupted goes on with.
     pub block: Option<RestartBlock>,
 }
@@ -141,7 +145,8 @@ impl Kernel {
         let args = Args { tid, nr, words };
         let at = (registers.get(Gpr::Rsp), registers.rip.get());
         let printed = self.print_arguments(&args);
-        self.task(tid).call = Some(CallInProgress { nr, words, at, printed, block: None });
+        self.task(tid).call =
+            Some(CallInProgress { nr, words, at, printed, progress: in_parts::Progress::default(), block: None });
         let flow = self.dispatch(&args, registers);
         self.settle(tid, registers, flow)
     }
@@ -162,7 +167,10 @@ impl Kernel {
             return Outcome::Exit;
         }
         self.task(tid).is_in_host = false;
+        self.host_buffers.give_back(&call.call);
         let flow = self.after_host(tid, call, result);
+        self.host_buffers.settle();
+        let flow = self.after_part(tid, registers, flow);
         self.settle(tid, registers, flow)
     }
 
@@ -191,10 +199,16 @@ impl Kernel {
         match flow {
             Ok(Flow::Answer(value)) => self.answer(tid, registers, Ok(value)),
             Err(errno) => self.answer(tid, registers, Err(errno)),
-            Ok(Flow::Host(call, then)) => {
-                self.task(tid).is_in_host = true;
-                Outcome::HostCall(HostCall { call, then })
-            }
+            Ok(Flow::Host(call, then)) => match self.host_buffers.take(&call) {
+                Ok(()) => {
+                    self.task(tid).is_in_host = true;
+                    Outcome::HostCall(HostCall { call, then })
+                }
+                Err(errno) => {
+                    self.mm.memory_files().call_done(tid);
+                    self.answer(tid, registers, Err(errno))
+                }
+            },
             Ok(Flow::Sleep(waiting)) => {
                 self.task(tid).waiting = Some(waiting);
                 let outcome = self.resume_waiting(tid, registers);

@@ -83,12 +83,13 @@ impl Kernel {
         if !(1..=1 << 16).contains(&count) {
             return Err(Errno::EINVAL);
         }
+        // Events that find no room are there the next time.
+        let count = (count as u64).min(self.host_buffers.most() / EPOLL_BYTES as u64);
         let until = match args.nr as i64 {
             libc::SYS_epoll_pwait2 => self.until_timespec(args, args.at(3), Unit::Nanoseconds)?,
             _ => self.until_ms(args, args.int(3)),
         };
-        let mut build =
-            Building::new(libc::SYS_epoll_pwait, [args.at(0), 0, args.at(2), 0, 0, SET_BYTES], Remains::Kept);
+        let mut build = Building::new(libc::SYS_epoll_pwait, [args.at(0), 0, count, 0, 0, SET_BYTES], Remains::Kept);
         build.copies.push(CopyOut { buffer: 0, to: args.at(1), length: CopyLength::Elements(EPOLL_BYTES) });
         build.call.args[1] = build.call.buffer(vec![0; count as usize * EPOLL_BYTES]);
         build.until = until;
@@ -147,6 +148,7 @@ impl Kernel {
 
     fn with_mask(&mut self, args: &Args, build: Building, mask: Option<SigSet>) -> Result<Flow, Errno> {
         let Building { call, copies, until, remains_to, .. } = build;
+        self.host_buffers.check(&call)?;
         let polled = Polled { copies, until, remains_to };
         if let Some(mask) = mask {
             let task = self.task(args.tid);

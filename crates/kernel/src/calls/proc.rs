@@ -1,7 +1,9 @@
 //! Calls whose path or descriptor is of our /proc: what we do ourselves of them. The rest the host does with the path of
 //! what it has there.
 
+use super::buffers::MAX_TRANSFER_BYTES;
 use super::host_call::PATH_BYTES;
+use super::in_parts::window;
 use super::{Args, Flow};
 use crate::Errno;
 use crate::kernel::Kernel;
@@ -188,7 +190,7 @@ impl Kernel {
             }
             libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => {
                 let space = self.space_of(args.tid);
-                let bytes = self.gather(space, args.at(1), args.at(2))?.bytes;
+                let bytes = self.gather_first(space, args.at(1), args.at(2), MAX_TRANSFER_BYTES)?.bytes;
                 self.write_stand_in(args, &node, &bytes).map(Some)
             }
             _ => self.read_stand_in(args, &node),
@@ -214,7 +216,9 @@ impl Kernel {
     fn read_stand_in(&mut self, args: &Args, node: &Node) -> Result<Option<Flow>, Errno> {
         let space = self.space_of(args.tid);
         let parts = match args.nr as i64 {
-            libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => self.parts(space, args.at(1), args.at(2))?,
+            libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => {
+                window(&self.parts(space, args.at(1), args.at(2))?, 0, MAX_TRANSFER_BYTES)
+            }
             libc::SYS_read | libc::SYS_pread64 => vec![(args.at(1), args.at(2).min(MAX_READ_BYTES))],
             _ => vec![(0, 0)],
         };

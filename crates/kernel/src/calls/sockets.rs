@@ -38,23 +38,28 @@ impl Kernel {
 
     fn sendmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
         let mut messages = Messages::new(args, 1);
-        self.add_sent(args, &mut messages, 0, args.at(1))?;
+        let (header, parts) = self.message_at(args, args.at(1))?;
+        let parts = self.next_of_vector(args, &parts)?;
+        self.add_sent(args, &mut messages, 0, &header, &parts)?;
         Ok(Flow::Host(messages.call, Then::Answer(Vec::new())))
     }
 
     fn sendmmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
         let count = (args.at(2) as u32 as u64).min(MAX_MESSAGES);
         let mut messages = Messages::new(args, count as usize);
-        messages.call.args[2] = Arg::Value(count);
         for index in 0..count as usize {
-            self.add_sent(args, &mut messages, index, header_at(args.at(1), index))?;
+            let (header, parts) = self.message_at(args, header_at(args.at(1), index))?;
+            let Some(parts) = self.next_message(args, &mut messages, index, parts)? else { break };
+            self.add_sent(args, &mut messages, index, &header, &parts)?;
         }
         Ok(Flow::Host(messages.call, Then::SentMany { headers: args.at(1) }))
     }
 
     fn recvmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
         let mut messages = Messages::new(args, 1);
-        let received = self.add_received(args, &mut messages, 0, args.at(1))?;
+        let (header, parts) = self.message_at(args, args.at(1))?;
+        let parts = self.next_of_vector(args, &parts)?;
+        let received = self.add_received(args, &mut messages, 0, &header, parts)?;
         Ok(Flow::Host(messages.call, Then::Received(received)))
     }
 
@@ -62,10 +67,11 @@ impl Kernel {
         let space = self.space_of(args.tid);
         let count = (args.at(2) as u32 as u64).min(MAX_MESSAGES);
         let mut messages = Messages::new(args, count as usize);
-        messages.call.args[2] = Arg::Value(count);
         let mut received = Vec::new();
         for index in 0..count as usize {
-            received.push(self.add_received(args, &mut messages, index, header_at(args.at(1), index))?);
+            let (header, parts) = self.message_at(args, header_at(args.at(1), index))?;
+            let Some(parts) = self.next_message(args, &mut messages, index, parts)? else { break };
+            received.push(self.add_received(args, &mut messages, index, &header, parts)?);
         }
         if args.at(4) != 0 {
             let timeout = self.bytes_in(space, args.at(4), 16)?;
@@ -74,15 +80,53 @@ impl Kernel {
         Ok(Flow::Host(messages.call, Then::ReceivedMany(received)))
     }
 
-    fn add_sent(&mut self, args: &Args, messages: &mut Messages, index: usize, header: u64) -> Result<(), Errno> {
+    /// A guest's header, and the parts that it points to.
+    fn message_at(&mut self, args: &Args, at: u64) -> Result<(Header, Vec<(u64, u64)>), Errno> {
         let space = self.space_of(args.tid);
-        let guest = self.bytes_in(space, header, HEADER_BYTES)?;
-        let bytes = self.gather(space, word(&guest, PARTS), word(&guest, PART_COUNT))?.transferred(args)?;
+        let content = self.bytes_in(space, at, HEADER_BYTES)?;
+        let parts = self.parts(space, word(&content, PARTS), word(&content, PART_COUNT))?;
+        Ok((Header { at, content }, parts))
+    }
+
+    /// The parts of a message of many as they are transferred; `None` for one that is left to the next call, with all that
+    /// follow, since together they are more than one call transfers.
+    fn next_message(
+        &mut self,
+        args: &Args,
+        messages: &mut Messages,
+        index: usize,
+        parts: Vec<(u64, u64)>,
+    ) -> Result<Option<Vec<(u64, u64)>>, Errno> {
+        let bytes = parts.iter().map(|(_, bytes)| bytes).sum::<u64>() + messages.bytes();
+        let parts = match index {
+            0 => self.next_of_vector(args, &parts)?,
+            _ if bytes > self.host_buffers.most() => return Ok(None),
+            _ => parts,
+        };
+        messages.call.args[2] = Arg::Value(index as u64 + 1);
+        Ok(Some(parts))
+    }
+
+    fn add_sent(
+        &mut self,
+        args: &Args,
+        messages: &mut Messages,
+        index: usize,
+        header: &Header,
+        parts: &[(u64, u64)],
+    ) -> Result<(), Errno> {
+        let space = self.space_of(args.tid);
+        let guest = &header.content;
+        let bytes = self.gather(space, parts)?.transferred(args)?;
         messages.add_parts(index, bytes);
+        if self.progress(args.tid).done > 0 {
+            // Its name and its ancillary data went with the first part.
+            return Ok(());
+        }
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
-            let wanted = field_bytes(&guest, length)?;
-            if word(&guest, field) != 0 && wanted > 0 {
-                let mut content = self.bytes_in(space, word(&guest, field), wanted)?;
+            let wanted = field_bytes(guest, length)?;
+            if word(guest, field) != 0 && wanted > 0 {
+                let mut content = self.bytes_in(space, word(guest, field), wanted)?;
                 if field == CONTROL {
                     self.name_senders(args.tid, &mut content)?;
                 }
@@ -97,24 +141,24 @@ impl Kernel {
         args: &Args,
         messages: &mut Messages,
         index: usize,
-        header: u64,
+        header: &Header,
+        parts: Vec<(u64, u64)>,
     ) -> Result<Received, Errno> {
         let space = self.space_of(args.tid);
-        let guest = self.bytes_in(space, header, HEADER_BYTES)?;
-        let parts = self.parts(space, word(&guest, PARTS), word(&guest, PART_COUNT))?;
+        let guest = &header.content;
         let total: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
         let buffer = messages.add_parts(index, vec![0; total as usize]);
         let mut fields = Vec::new();
         for (field, length) in [(NAME, NAME_BYTES), (CONTROL, CONTROL_BYTES)] {
-            let wanted = field_bytes(&guest, length)?;
-            if word(&guest, field) != 0 && wanted > 0 {
+            let wanted = field_bytes(guest, length)?;
+            if word(guest, field) != 0 && wanted > 0 {
                 let buffer = messages.add(index, field, length, vec![0; wanted]);
-                fields.push((buffer, length, word(&guest, field)));
+                fields.push((buffer, length, word(guest, field)));
             }
         }
         // What the host says in the header: lengths and flags, never its pointers.
-        self.mm.write_all(space, VirtAddr::new(header), &guest)?;
-        Ok(Received { parts, buffer, fields, at: index * MANY_BYTES, header })
+        self.mm.write_all(space, VirtAddr::new(header.at), guest)?;
+        Ok(Received { parts, buffer, fields, at: index * MANY_BYTES, header: header.at })
     }
 
     /// One message of this many bytes was received: its content, its name, its ancillary data, and the header's
@@ -173,6 +217,12 @@ impl Kernel {
     }
 }
 
+/// A header of the guest's.
+struct Header {
+    at: u64,
+    content: Vec<u8>,
+}
+
 /// Messages being built: their headers are buffer 0, whether the call wants one or many.
 struct Messages {
     call: Call,
@@ -183,6 +233,10 @@ impl Messages {
         let mut call = Call::plain(args.nr, args.words);
         call.args[1] = call.buffer(vec![0; count * MANY_BYTES]);
         Self { call }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.call.buffers.iter().map(|buffer| buffer.len() as u64).sum()
     }
 
     /// The bytes of all parts, as the one part that the host is told of.

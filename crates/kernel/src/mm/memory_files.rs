@@ -114,10 +114,8 @@ fn room(now: &HostMemory, at_start: &HostMemory, claims: Claims) -> u64 {
 
 impl Mm {
     /// Bounds memory files by what the host has from now on.
-    pub(crate) fn bound_memory_files(&mut self, vault: &FileVault) {
-        if let Some(now) = vault.host_memory() {
-            self.store.memory_files.host = Bound::Host(vault.clone(), now);
-        }
+    pub(crate) fn bound_memory_files(&mut self, vault: &FileVault, now: HostMemory) {
+        self.store.memory_files.host = Bound::Host(vault.clone(), now);
     }
 
     /// What is known of memory files.
