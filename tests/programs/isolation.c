@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -299,6 +301,30 @@ static void numbers(pid_t pid, const char *scratch)
     close(pair[1]);
 }
 
+/* Options by which the host would read or write at an address of pagewalk's. */
+static void options(pid_t pid)
+{
+    struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, 0xffff);
+    struct sock_fprog program = { 1, &all };
+    char received[64] = { 0 };
+    socklen_t bytes = sizeof received;
+    int tcp = socket(AF_INET, SOCK_STREAM, 0), one = 1, pipes[2];
+
+    if (tcp < 0 || pipe(pipes) != 0)
+        perror("socket, pipe");
+    refused("SO_ATTACH_FILTER", pid, setsockopt(tcp, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program),
+            ENOPROTOOPT, ENOPROTOOPT);
+    refused("SO_GET_FILTER", pid, getsockopt(tcp, SOL_SOCKET, SO_GET_FILTER, received, &bytes), ENOPROTOOPT, ENOPROTOOPT);
+    refused("SO_ZEROCOPY", pid, setsockopt(tcp, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one), ENOPROTOOPT, ENOPROTOOPT);
+    refused("TCP_ZEROCOPY_RECEIVE", pid, getsockopt(tcp, IPPROTO_TCP, 35, received, &bytes), ENOPROTOOPT, ENOPROTOOPT);
+    refused("SO_ATTACH_FILTER of a pipe", pid,
+            setsockopt(pipes[0], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), ENOTSOCK, ENOTSOCK);
+    refused("AF_XDP", pid, socket(AF_XDP, SOCK_RAW, 0), EAFNOSUPPORT, EAFNOSUPPORT);
+    close(tcp);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 /* Signals that a descriptor sends its owner: they would go to pagewalk, and most of them kill. */
 static void owners(pid_t pid, const char *scratch)
 {
@@ -343,6 +369,7 @@ int main(int count, char **arguments)
         proc_file(pid, "status", scratch);
         proc_file(pid, "task", scratch);
         proc_file(pid, "fd/0", scratch);
+        options(pid);
         owners(pid, scratch);
         numbers(pid, scratch);
     }

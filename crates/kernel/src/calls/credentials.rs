@@ -16,8 +16,6 @@ use host::sockets::{End, name_of, number_of, peer_of, unix_number_of};
 use std::collections::BTreeMap;
 
 /// Options that hand out descriptors of the host's processes.
-const SO_PASSPIDFD: i32 = 76;
-const SO_PEERPIDFD: i32 = 77;
 /// The header of an ancillary message: its length with the header, its level, its kind.
 const CONTROL_HEADER_BYTES: usize = 16;
 const CONTROL_KIND: usize = 8;
@@ -47,15 +45,8 @@ pub(crate) struct Peers {
 
 impl Kernel {
     /// Before the host is asked: who connects and who listens. The other end may ask before the host's answer is here.
-    pub(super) fn note_socket(&mut self, args: &Args) -> Result<(), Errno> {
+    pub(super) fn note_socket(&mut self, args: &Args) {
         match args.nr as i64 {
-            libc::SYS_getsockopt | libc::SYS_setsockopt
-                if args.int(1) == libc::SOL_SOCKET
-                    && matches!(args.int(2), SO_PASSPIDFD | SO_PEERPIDFD)
-                    && number_of(args.int(0)).is_some() =>
-            {
-                return Err(Errno::ENOPROTOOPT);
-            }
             libc::SYS_connect => {
                 let pid = self.pid_of(args.tid);
                 if let Some(socket) = unix_number_of(args.int(0)) {
@@ -71,7 +62,6 @@ impl Kernel {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// After the host has done a call: what it says of processes becomes what a guest may know.

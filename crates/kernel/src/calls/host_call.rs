@@ -4,7 +4,7 @@ use super::buffers::MAX_TRANSFER_BYTES;
 use super::cut::{Content, Extent};
 use super::files::Changed;
 use super::opened::Closed;
-use super::{Args, ERESTARTNOINTR, ERESTARTSYS, Flow};
+use super::{Args, ERESTARTNOINTR, ERESTARTSYS, Flow, socket_options};
 use crate::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{FileId, SpaceId};
@@ -25,7 +25,8 @@ impl Kernel {
         if let Some(flow) = self.proc_call(args, row)? {
             return Ok(flow);
         }
-        self.note_socket(args)?;
+        socket_options::check(args)?;
+        self.note_socket(args);
         let Changed { file, device } = self.file_before(args)?;
         let args = &self.next_part(args);
         let args = &self.within_memory(args, device)?;

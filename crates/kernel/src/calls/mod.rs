@@ -37,6 +37,7 @@ mod proc;
 mod process;
 mod scheduling;
 mod signals;
+mod socket_options;
 mod sockets;
 mod terminal;
 #[cfg(test)]
