@@ -24,6 +24,8 @@ pub struct HostMemory {
     pub available: u64,
     /// What files in memory, and memory that processes share, take up.
     pub shared: u64,
+    /// What could still be taken, with swapping and with all of the page cache, before the host kills somebody for it.
+    pub left: u64,
 }
 
 impl HostMemory {
@@ -32,29 +34,27 @@ impl HostMemory {
         MemoryTellers::open()?.read()
     }
 
-    fn parse(meminfo: &str) -> Option<Self> {
-        let bytes = |name: &str| {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-            kilobytes.checked_mul(1024)
-        };
-        Some(Self { total: bytes("MemTotal")?, available: bytes("MemAvailable")?, shared: bytes("Shmem")? })
+    /// What is better left alone: others need some, and so does the host itself.
+    pub fn reserve(&self) -> u64 {
+        (self.total / 16).clamp(64 << 20, 1 << 30)
     }
 
     fn within(self, group: Limited) -> Self {
-        let Self { total, available, shared } = self;
-        Self { total: total.min(group.limit), available: available.min(group.available), shared }
+        let Self { total, available, shared, left } = self;
+        let (total, available) = (total.min(group.limit), available.min(group.available));
+        Self { total, available, shared, left: left.min(group.left) }
     }
 }
 
 /// The files that tell of the host's memory, open.
 #[derive(Debug)]
-pub(crate) struct MemoryTellers {
+pub struct MemoryTellers {
     meminfo: File,
     groups: ControlGroups,
 }
 
 impl MemoryTellers {
+    /// Opens them for the control groups that this process is in now; `None` where the host has no /proc/meminfo.
     pub fn open() -> Option<Self> {
         Some(Self { meminfo: File::open("/proc/meminfo").ok()?, groups: ControlGroups::of_this_process() })
     }
@@ -63,8 +63,28 @@ impl MemoryTellers {
     pub fn read(&self) -> Option<HostMemory> {
         let mut text = [0; 8192];
         let count = self.meminfo.read_at(&mut text, 0).ok()?;
-        let host = HostMemory::parse(std::str::from_utf8(&text[..count]).ok()?)?;
-        Some(self.groups.limited().fold(host, HostMemory::within))
+        let Meminfo { host, free_swap } = Meminfo::parse(std::str::from_utf8(&text[..count]).ok()?)?;
+        Some(self.groups.limited(free_swap).fold(host, HostMemory::within))
+    }
+}
+
+/// What /proc/meminfo says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Meminfo {
+    host: HostMemory,
+    free_swap: u64,
+}
+
+impl Meminfo {
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+            kilobytes.checked_mul(1024)
+        };
+        let (total, available, shared) = (bytes("MemTotal")?, bytes("MemAvailable")?, bytes("Shmem")?);
+        let free_swap = bytes("SwapFree").unwrap_or(0);
+        Some(Self { host: HostMemory { total, available, shared, left: available + free_swap }, free_swap })
     }
 }
 
@@ -121,19 +141,29 @@ mod tests {
     #[test]
     fn what_is_available_is_what_meminfo_says() {
         let text = "MemTotal:  9 kB\nMemFree: 3 kB\nMemAvailable:    8 kB\nShmem:  2 kB\nShmemHugePages: 7 kB\n";
-        assert_eq!(HostMemory::parse(text), Some(HostMemory { total: 9 << 10, available: 8 << 10, shared: 2 << 10 }));
-        assert_eq!(HostMemory::parse("MemTotal: 9 kB\n"), None);
+        let host = HostMemory { total: 9 << 10, available: 8 << 10, shared: 2 << 10, left: 8 << 10 };
+        assert_eq!(Meminfo::parse(text), Some(Meminfo { host, free_swap: 0 }));
+        let swapping = Meminfo { host: HostMemory { left: 13 << 10, ..host }, free_swap: 5 << 10 };
+        assert_eq!(Meminfo::parse(&format!("{text}SwapTotal: 6 kB\nSwapFree: 5 kB\n")), Some(swapping));
+        assert_eq!(Meminfo::parse("MemTotal: 9 kB\n"), None);
         assert!(HostMemory::now().is_some_and(|host| host.available <= host.total));
     }
 
     #[test]
     fn a_group_may_have_less_than_the_host() {
-        let host = HostMemory { total: 90, available: 80, shared: 2 };
-        let group = |limit, available| Limited { limit, available };
-        assert_eq!(host.within(group(40, 30)), HostMemory { total: 40, available: 30, shared: 2 });
-        assert_eq!(host.within(group(85, 85)), HostMemory { total: 85, available: 80, shared: 2 });
+        let host = HostMemory { total: 90, available: 80, shared: 2, left: 85 };
+        let group = |limit, available| Limited { limit, available, left: available + 3 };
+        assert_eq!(host.within(group(40, 30)), HostMemory { total: 40, available: 30, shared: 2, left: 33 });
+        assert_eq!(host.within(group(85, 85)), HostMemory { total: 85, available: 80, shared: 2, left: 85 });
         // Each group counts.
-        assert_eq!(host.within(group(40, 30)).within(group(60, 10)).available, 10);
+        let both = host.within(group(40, 30)).within(group(60, 10));
+        assert_eq!((both.available, both.left), (10, 13));
+    }
+
+    #[test]
+    fn the_reserve_is_a_part_of_all() {
+        let reserve = |total| HostMemory { total, available: 0, shared: 0, left: 0 }.reserve();
+        assert_eq!([1, 8 << 30, 1 << 40].map(reserve), [64 << 20, 512 << 20, 1 << 30]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod words;
 
 pub use code_memory::CodeMemory;
 pub use cpu::set_gs_base;
-pub use host_memory::{HostMemory, pages_present, return_free_heap};
+pub use host_memory::{HostMemory, MemoryTellers, pages_present, return_free_heap};
 pub use kept_file::{FileIdentity, KeptFile};
 pub use mapped_file::MappedFile;
 pub use peer::Peer;

@@ -109,6 +109,21 @@ impl Ram {
         unsafe { std::ptr::write_bytes(self.frame_address(pfn), 0, PAGE_BYTES as usize) }
     }
 
+    /// Gives the host's memory of some frames back: they read as zeros, and memory comes again when they are touched.
+    ///
+    /// # Errors
+    /// The host's; then the frames are as they were.
+    pub fn give_back(&self, first: Pfn, count: u32) -> io::Result<()> {
+        let bytes = u64::from(count) * PAGE_BYTES;
+        let start = self.address(first.start(), bytes as usize);
+        // SAFETY: the range was checked and is a private mapping of ours; who reads it sees bytes of another value, as
+        // after any store.
+        match unsafe { libc::madvise(start.cast(), bytes as usize, libc::MADV_DONTNEED) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Copies a frame over another.
     #[inline]
     pub fn copy_frame(&self, from: Pfn, to: Pfn) {
@@ -204,6 +219,14 @@ mod tests {
             expected.resize(64, 0);
             assert_eq!(bytes[..], expected);
         }
+    }
+
+    #[test]
+    fn frames_that_were_given_back_are_zeros() {
+        let ram = Ram::new(4).expect("four frames fit");
+        (0..4).for_each(|pfn| ram.store(Pfn::new(pfn).start(), 7));
+        ram.give_back(Pfn::new(1), 2).expect("the host takes them");
+        assert_eq!([0, 1, 2, 3].map(|pfn| ram.load(Pfn::new(pfn).start())), [7, 0, 0, 7]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Warning {
     RefusedCall(String, &'static str),
     /// The path of an executed file whose set-user-ID or set-group-ID bit would have given other rights.
     IgnoredBits(Vec<u8>),
+    /// The number and the name of a process that was killed because the host has no memory left.
+    KilledForMemory(u32, Vec<u8>),
 }
 
 impl fmt::Display for Warning {
@@ -22,6 +24,10 @@ impl fmt::Display for Warning {
             Self::IgnoredBits(path) => {
                 let path = String::from_utf8_lossy(path);
                 write!(f, "{path} is set-user-ID or set-group-ID; it runs with your own rights")
+            }
+            Self::KilledForMemory(pid, name) => {
+                let name = String::from_utf8_lossy(name);
+                write!(f, "the host is out of memory: process {pid} ({name}) was killed")
             }
         }
     }

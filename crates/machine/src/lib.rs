@@ -22,6 +22,7 @@ mod death;
 mod guest_thread;
 mod machine;
 mod manifest;
+mod memory_watch;
 mod program;
 mod program_hash;
 mod report;

@@ -3,6 +3,7 @@
 //! Locks, in the order in which they are taken: the run token, the kernel, then each of the others alone.
 
 use crate::crash::CrashReport;
+use crate::memory_watch::MemoryWatch;
 use crate::tasks::Tasks;
 use crate::token::RunToken;
 use crate::vcpus::Vcpus;
@@ -13,7 +14,7 @@ use host::io_signals::Arrivals;
 use kernel::{Kernel, Tid};
 use mmu::CpuView;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Virtual CPUs of a machine. One thread runs at a time; the others keep what they know of other spaces.
 const VCPUS: usize = 4;
@@ -123,26 +124,30 @@ impl Shared {
         self.kernel_lock().take()
     }
 
-    /// Sends the signals of guest timers when they end; returns when the machine has ended.
+    /// Sends the signals of guest timers when they end, and looks after the host's memory; returns when the machine has
+    /// ended.
     pub fn serve_timers(&self) {
+        let mut memory = MemoryWatch::new();
         loop {
             let mut timer = self.timer();
             let due = match *timer {
                 Timer::Over => return,
-                Timer::None => {
-                    drop(self.timer_changed.wait(timer).unwrap_or_else(PoisonError::into_inner));
-                    continue;
-                }
-                Timer::At(at) => at,
+                Timer::None => None,
+                Timer::At(at) => Some(at),
             };
-            let left = due.saturating_duration_since(Instant::now());
-            if left > Duration::ZERO {
-                drop(self.timer_changed.wait_timeout(timer, left).unwrap_or_else(PoisonError::into_inner));
-                continue;
+            let now = Instant::now();
+            if due.is_some_and(|due| due <= now) {
+                *timer = Timer::None;
+                drop(timer);
+                self.with_kernel_if_running(Kernel::expire_timers);
+            } else if memory.next_look().is_some_and(|look| look <= now) {
+                drop(timer);
+                memory.look(self);
+            } else if let Some(next) = due.into_iter().chain(memory.next_look()).min() {
+                drop(self.timer_changed.wait_timeout(timer, next - now).unwrap_or_else(PoisonError::into_inner));
+            } else {
+                drop(self.timer_changed.wait(timer).unwrap_or_else(PoisonError::into_inner));
             }
-            *timer = Timer::None;
-            drop(timer);
-            self.with_kernel_if_running(Kernel::expire_timers);
         }
     }
 

@@ -10,11 +10,13 @@
 //! waiters watches: a call that is still in the host after [`PATIENCE`] loses the token, and a thread that has run for
 //! [`SLICE`] is kicked, so that it passes the token on.
 //!
+//! The token can be reserved: while some threads have to end, for the memory that they hold, nobody else takes it.
+//!
 //! Kernel data has a lock of its own, which is taken after the token and given back before it.
 
 use mmu::CpuView;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,24 +36,61 @@ const CALL: u64 = 1 << 33;
 pub struct RunToken {
     state: AtomicU64,
     waiting: AtomicUsize,
-    queue: Mutex<VecDeque<Arc<Waiter>>>,
+    /// Whether the queue knows of threads that it is reserved for.
+    is_reserved: AtomicBool,
+    queue: Mutex<Queue>,
     views: Vec<Arc<CpuView>>,
 }
 
+/// Who waits for the token, in turn.
 #[derive(Default)]
+struct Queue {
+    waiters: VecDeque<Arc<Waiter>>,
+    /// The only threads that may have it, if it is reserved.
+    reserved_for: Option<Vec<u32>>,
+}
+
 struct Waiter {
+    tid: u32,
     wake: Condvar,
+}
+
+impl Queue {
+    fn lets(&self, tid: u32) -> bool {
+        self.reserved_for.as_ref().is_none_or(|tids| tids.contains(&tid))
+    }
+
+    /// Who is next; the one that watches the holder.
+    fn first(&self) -> Option<&Arc<Waiter>> {
+        self.waiters.iter().find(|waiter| self.lets(waiter.tid))
+    }
+
+    fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
+        self.first().is_some_and(|first| Arc::ptr_eq(first, waiter))
+    }
+
+    fn wake_first(&self) {
+        if let Some(first) = self.first() {
+            first.wake.notify_one();
+        }
+    }
 }
 
 impl RunToken {
     /// A free token for the virtual CPUs that have these views.
     pub fn new(views: Vec<Arc<CpuView>>) -> Self {
-        Self { state: AtomicU64::new(FREE), waiting: AtomicUsize::new(0), queue: Mutex::new(VecDeque::new()), views }
+        Self {
+            state: AtomicU64::new(FREE),
+            waiting: AtomicUsize::new(0),
+            is_reserved: AtomicBool::new(false),
+            queue: Mutex::default(),
+            views,
+        }
     }
 
     /// Waits for the token.
     pub fn take(&self, tid: u32) {
-        if self.waiting.load(Ordering::Acquire) == 0 && self.change(FREE, running(tid)) {
+        if self.waiting.load(Ordering::Acquire) == 0 && self.lets(tid) && self.change(FREE, running(tid)) {
             self.forget_kicks();
             return;
         }
@@ -63,7 +102,7 @@ impl RunToken {
         let was = self.state.swap(FREE, Ordering::AcqRel);
         debug_assert_eq!(was as u32, tid, "the holder gives the token");
         if self.waiting.load(Ordering::Acquire) > 0 {
-            self.wake_first(&self.queue());
+            self.queue().wake_first();
         }
     }
 
@@ -75,7 +114,7 @@ impl RunToken {
 
     /// Lets the others run, if there are any, and waits for its own next turn.
     pub fn pass(&self, tid: u32) -> Passed {
-        if self.waiting.load(Ordering::Acquire) == 0 {
+        if self.waiting.load(Ordering::Acquire) == 0 && self.lets(tid) {
             return Passed::ToNobody;
         }
         self.give(tid);
@@ -93,11 +132,29 @@ impl RunToken {
 
     /// The thread is back from the host and needs the token again. Says whether it had kept it.
     pub fn take_back(&self, mark: InHost) -> TakenBack {
-        if self.change(mark.state, mark.state & !IN_HOST) {
+        let lets = self.lets(mark.tid);
+        if self.change(mark.state, if lets { mark.state & !IN_HOST } else { FREE }) && lets {
             return TakenBack::Kept;
         }
         self.take(mark.tid);
         TakenBack::Anew
+    }
+
+    /// From now on only these threads take the token, and whoever has it is made to leave it to them.
+    pub fn reserve(&self, tids: Vec<u32>) {
+        let mut queue = self.queue();
+        queue.reserved_for = Some(tids);
+        self.is_reserved.store(true, Ordering::Release);
+        self.views.iter().for_each(|view| view.kick());
+        queue.wake_first();
+    }
+
+    /// All threads take it again.
+    pub fn unreserve(&self) {
+        let mut queue = self.queue();
+        queue.reserved_for = None;
+        self.is_reserved.store(false, Ordering::Release);
+        queue.wake_first();
     }
 
     /// Makes a thread leave generated code, if it is the one that runs.
@@ -108,35 +165,43 @@ impl RunToken {
     }
 
     fn wait(&self, tid: u32) {
-        let me = Arc::new(Waiter::default());
+        let me = Arc::new(Waiter { tid, wake: Condvar::new() });
         let mut queue = self.queue();
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        queue.push_back(Arc::clone(&me));
-        while !queue.front().is_some_and(|first| Arc::ptr_eq(first, &me)) {
-            queue = me.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        let state = self.state.load(Ordering::Acquire);
-        // A state for a call that lasts, a holder for a slice that is used up, be it in many short calls.
-        let (mut seen, mut holder) = ((state, Instant::now()), (state as u32, Instant::now()));
-        while !self.change(FREE, running(tid)) {
-            let state = self.state.load(Ordering::Acquire);
-            let lasts = seen.1.elapsed();
-            if state != seen.0 {
-                seen = (state, Instant::now());
-            } else if state & IN_HOST != 0 && lasts >= PATIENCE && self.change(state, running(tid)) {
-                break;
-            }
-            if state as u32 != holder.0 {
-                holder = (state as u32, Instant::now());
-            } else if holder.1.elapsed() >= SLICE {
-                self.views.iter().for_each(|view| view.kick());
-            }
-            queue = me.wake.wait_timeout(queue, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+        queue.waiters.push_back(Arc::clone(&me));
+        let mut watched = None;
+        while !self.is_taken(tid, &mut watched, &me, &queue) {
+            queue = if watched.is_some() {
+                me.wake.wait_timeout(queue, PATIENCE).unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                me.wake.wait(queue).unwrap_or_else(PoisonError::into_inner)
+            };
         }
         self.forget_kicks();
-        queue.pop_front();
+        queue.waiters.retain(|waiter| !Arc::ptr_eq(waiter, &me));
         self.waiting.fetch_sub(1, Ordering::AcqRel);
-        self.wake_first(&queue);
+        queue.wake_first();
+    }
+
+    /// Takes the token for the first of the waiters, if it is free or the holder can lose it; else watches the holder.
+    fn is_taken(&self, tid: u32, watched: &mut Option<Watched>, me: &Arc<Waiter>, queue: &Queue) -> bool {
+        if !queue.is_first(me) {
+            *watched = None;
+            return false;
+        }
+        if self.change(FREE, running(tid)) {
+            return true;
+        }
+        let state = self.state.load(Ordering::Acquire);
+        let watched = watched.get_or_insert_with(|| Watched::new(state));
+        watched.see(state);
+        if state & IN_HOST != 0 && watched.call.elapsed() >= PATIENCE && self.change(state, running(tid)) {
+            return true;
+        }
+        if watched.slice.elapsed() >= SLICE || !queue.lets(state as u32) {
+            self.views.iter().for_each(|view| view.kick());
+        }
+        false
     }
 
     /// Kicks were for whoever had the token before. A waiter kicks every CPU, its own too, and would otherwise pass the
@@ -145,18 +210,44 @@ impl RunToken {
         self.views.iter().for_each(|view| _ = view.take_kick());
     }
 
-    fn wake_first(&self, queue: &VecDeque<Arc<Waiter>>) {
-        if let Some(first) = queue.front() {
-            first.wake.notify_one();
-        }
+    /// Whether a thread may have the token.
+    fn lets(&self, tid: u32) -> bool {
+        !self.is_reserved.load(Ordering::Acquire) || self.queue().lets(tid)
     }
 
     fn change(&self, from: u64, to: u64) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Arc<Waiter>>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a waiter has seen of the holder.
+struct Watched {
+    state: u64,
+    /// Since when it is in this state: in a call, if that lasts.
+    call: Instant,
+    /// Since when it is this holder, be it in many short calls.
+    slice: Instant,
+}
+
+impl Watched {
+    fn new(state: u64) -> Self {
+        let now = Instant::now();
+        Self { state, call: now, slice: now }
+    }
+
+    fn see(&mut self, state: u64) {
+        let now = Instant::now();
+        if state != self.state {
+            self.call = now;
+        }
+        if state as u32 != self.state as u32 {
+            self.slice = now;
+        }
+        self.state = state;
     }
 }
 
@@ -278,6 +369,68 @@ mod tests {
         }
         token.give(1);
         assert_eq!(waiter.join().unwrap(), Kicked::No);
+    }
+
+    #[test]
+    fn while_it_is_reserved_nobody_else_takes_it() {
+        let token = token();
+        token.take(1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        // The first of the waiters is not let, and neither is who is in a call, nor who comes anew.
+        let waiters: Vec<_> = [2, 3]
+            .map(|tid| {
+                while token.waiting.load(Ordering::Acquire) < tid as usize - 2 {
+                    thread::yield_now();
+                }
+                let (token, order) = (Arc::clone(&token), Arc::clone(&order));
+                thread::spawn(move || {
+                    token.take(tid);
+                    order.lock().unwrap().push(tid);
+                    token.give(tid);
+                })
+            })
+            .into();
+        while token.waiting.load(Ordering::Acquire) < 2 {
+            thread::yield_now();
+        }
+        let mark = token.enter_host(1);
+        token.reserve(vec![3]);
+        let (other, log) = (Arc::clone(&token), Arc::clone(&order));
+        let first = thread::spawn(move || {
+            assert_eq!(token.take_back(mark), TakenBack::Anew);
+            log.lock().unwrap().push(1);
+            token.give(1);
+        });
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        thread::sleep(4 * PATIENCE);
+        assert_eq!(*order.lock().unwrap(), [3]);
+        other.unreserve();
+        first.join().unwrap();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!(order.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn who_runs_while_it_is_reserved_for_others_is_kicked_until_it_leaves() {
+        let token = token();
+        token.take(1);
+        token.reserve(vec![2]);
+        assert_eq!(token.views[0].take_kick(), Kicked::Yes);
+        let other = Arc::clone(&token);
+        let waiter = thread::spawn(move || {
+            other.take(2);
+            other.unreserve();
+            other.give(2);
+        });
+        while token.views[0].take_kick() == Kicked::No {
+            thread::yield_now();
+        }
+        // Though nobody may wait yet, the token is not the thread's to keep.
+        assert_eq!(token.pass(1), Passed::ToOthers);
+        waiter.join().unwrap();
+        token.give(1);
     }
 
     #[test]

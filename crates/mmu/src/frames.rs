@@ -195,6 +195,29 @@ impl Frames {
         self.untouched_frames
     }
 
+    /// Gives the host the memory back that is behind free frames; how many frames that were.
+    pub fn give_back_free(&mut self) -> u32 {
+        self.reap();
+        self.settle();
+        let is_given = |word: &u32| *word & (COUNT | TOUCHED) == TOUCHED;
+        let (mut at, mut given) = (0, 0);
+        while let Some(start) = self.words[at..].iter().position(is_given).map(|found| at + found) {
+            let run = self.words[start..].iter().take_while(|word| is_given(word)).count();
+            if self.memory.ram().give_back(Pfn::new(start as u32), run as u32).is_ok() {
+                self.words[start..start + run].fill(0);
+                given += run as u32;
+            }
+            at = start + run;
+        }
+        self.untouched_frames += given;
+        given
+    }
+
+    /// How many free frames the host has memory behind, about.
+    pub fn free_touched_frames(&self) -> u32 {
+        self.free_frames.saturating_sub(self.untouched_frames)
+    }
+
     /// How many frames are in use.
     pub fn in_use(&self) -> u32 {
         self.memory.ram().frame_count() - self.free_frames
@@ -342,12 +365,32 @@ mod tests {
         assert_eq!(frames.in_use(), 0);
     }
 
+    #[test]
+    fn free_frames_are_given_back() {
+        let mut frames = frames(600);
+        let held: Vec<Pfn> = (0..400).map(|_| frames.alloc_zeroed(0).expect("RAM is empty").into_pfn()).collect();
+        let memory = Arc::clone(frames.memory());
+        held.iter().for_each(|pfn| memory.ram().store(pfn.start(), 7));
+        held.iter().filter(|pfn| pfn.get() % 100 != 50).for_each(|pfn| {
+            frames.release(*pfn);
+        });
+        assert_eq!(frames.free_touched_frames(), 396);
+        assert_eq!((frames.give_back_free(), frames.free_touched_frames(), frames.give_back_free()), (396, 0, 0));
+        frames.check();
+        let left: Vec<u64> = held.iter().map(|pfn| memory.ram().load(pfn.start())).collect();
+        assert_eq!(left.iter().sum::<u64>(), 4 * 7, "frames in use stay");
+        assert_eq!(frames.alloc_zeroed(0).map(|frame| memory.ram().load(frame.pfn().start())), Some(0));
+    }
+
     proptest! {
         #[test]
         fn frames_are_free_or_in_use(steps in prop::collection::vec((0..8_u32, 0..64_usize), 1..300)) {
             let mut frames = frames(777);
             let mut held: Vec<(Pfn, u32)> = Vec::new();
             for (what, pick) in steps {
+                if pick == 0 {
+                    frames.give_back_free();
+                }
                 match what {
                     0..=3 => held.extend(frames.alloc(what).map(|frame| (frame.into_pfn(), what))),
                     4 if !held.is_empty() => {

@@ -41,7 +41,7 @@ mod socket_options;
 mod sockets;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod threads;
 mod time;
 mod unborn;

@@ -13,7 +13,7 @@ use trace::Kinds;
 /// What the numbers of x86-64 end with.
 const NUMBERS: u64 = 470;
 
-fn with_program<R: Send + 'static>(
+pub(crate) fn with_program<R: Send + 'static>(
     act: impl FnOnce(&mut Kernel, crate::Tid, &mut Registers) -> R + Send + 'static,
 ) -> R {
     // A thread with descriptors of its own: the calls of a guest act on those of the calling thread.
@@ -29,7 +29,7 @@ fn with_program<R: Send + 'static>(
     .unwrap()
 }
 
-fn call(nr: u64, kernel: &mut Kernel, tid: crate::Tid, registers: &mut Registers) -> Outcome {
+pub(crate) fn call(nr: u64, kernel: &mut Kernel, tid: crate::Tid, registers: &mut Registers) -> Outcome {
     for register in [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9] {
         registers.set(register, 0);
     }

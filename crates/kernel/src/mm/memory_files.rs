@@ -104,8 +104,7 @@ impl MemoryFiles {
 /// How much the host can give to memory files. A sixteenth of what was available at the beginning is there for them even
 /// where others have used up what the machine's RAM counts on, or where the user has given it more RAM than there is.
 fn room(now: &HostMemory, at_start: &HostMemory, claims: Claims) -> u64 {
-    let reserve = (now.total / 16).clamp(64 << 20, 1 << 30);
-    let spare = now.available.saturating_sub(reserve);
+    let spare = now.available.saturating_sub(now.reserve());
     let grown = now.shared.saturating_sub(at_start.shared);
     let unclaimed = spare.saturating_sub(claims.ram.saturating_add(claims.files));
     let small = (at_start.available / 16).saturating_sub(grown.saturating_add(claims.files));
@@ -203,7 +202,7 @@ mod tests {
     const G: u64 = 1 << 30;
 
     fn host(available: u64, shared: u64) -> HostMemory {
-        HostMemory { total: 16 * G, available, shared }
+        HostMemory { total: 16 * G, available, shared, left: available }
     }
 
     #[test]

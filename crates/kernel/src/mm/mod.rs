@@ -63,7 +63,7 @@ pub use references::ClearReferences;
 pub use smaps::Statm;
 
 use crate::Errno;
-use addr::{Access, VirtAddr};
+use addr::{Access, PAGE_SHIFT, VirtAddr};
 use mmu::{Levels, Memory, Tables};
 use space::Space;
 use std::sync::Arc;
@@ -333,6 +333,12 @@ impl Mm {
     /// Frames that are free.
     pub fn free_frames(&self) -> u32 {
         self.store.frames.free_frames()
+    }
+
+    /// Gives the host the memory of free frames back where that is worth while, and says whether it was.
+    pub fn give_back_free_frames(&mut self) -> bool {
+        const WORTH_FRAMES: u32 = 16 << (20 - PAGE_SHIFT);
+        self.store.frames.free_touched_frames() >= WORTH_FRAMES && self.store.frames.give_back_free() >= WORTH_FRAMES
     }
 
     /// Proves the invariants of all spaces and of all frames.

@@ -2,9 +2,9 @@
 
 use super::node::Whose;
 use crate::kernel::Kernel;
+use crate::oom::OOM_SCORE_RANGE;
 use crate::task::{Process, State, Task};
 use crate::waiting::Waiting;
-use addr::PAGE_BYTES;
 use std::fmt::Write;
 
 /// Names and units of the resource limits, by `RLIMIT_*`; as `/proc/PID/limits` has them.
@@ -28,7 +28,6 @@ const LIMITS: [(&str, &str); 16] = [
 ];
 /// oom_adj and oom_score_adj that protect a process altogether.
 const OOM_DISABLE: i64 = -17;
-const OOM_SCORE_RANGE: i64 = 1000;
 
 pub(super) fn limits(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
     let process = kernel.process(whose);
@@ -116,18 +115,10 @@ pub(super) fn wchan(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
 
 /// As Linux computes it: thousandths of RAM and swap, and the adjustment, pressed into 0 to 1333.
 pub(super) fn oom_score(kernel: &mut Kernel, whose: Whose) -> Vec<u8> {
-    let adjustment = i64::from(kernel.process(whose).oom_adjustment);
-    let score = match kernel.space_of_process(whose) {
-        Some(space) if adjustment > -OOM_SCORE_RANGE => {
-            let usage = kernel.mm.usage(space);
-            let tables = kernel.mm.table_bytes(space) / PAGE_BYTES;
-            let used = (usage.resident_pages() + usage.swapped_pages + tables) as i64;
-            let total = (kernel.ram_pages() + kernel.config.mm.swap_pages) as i64;
-            let points = used + adjustment * total / OOM_SCORE_RANGE;
-            ((OOM_SCORE_RANGE + points * OOM_SCORE_RANGE / total) * 2 / 3).max(0)
-        }
-        _ => 0,
-    };
+    let score = kernel.badness(whose.pid).map_or(0, |points| {
+        let share = points * OOM_SCORE_RANGE / kernel.ram_and_swap_pages();
+        ((OOM_SCORE_RANGE + share) * 2 / 3).max(0)
+    });
     format!("{score}\n").into_bytes()
 }
 
