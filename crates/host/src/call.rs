@@ -117,6 +117,55 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Whether the host would let the caller wait, as far as a look at the descriptors tells: nothing is there to be read
+    /// from them, or they take nothing. What a call waits for otherwise, or later, does not count.
+    pub fn would_wait(&self, interrupt: &Interrupt) -> bool {
+        let events = match self.nr as i64 {
+            libc::SYS_ppoll => return self.finds_nothing(2, interrupt),
+            libc::SYS_pselect6 => return self.finds_nothing(4, interrupt),
+            libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_recvmmsg
+            | libc::SYS_accept
+            | libc::SYS_accept4 => libc::POLLIN,
+            libc::SYS_epoll_pwait if self.args[3] != Arg::Value(0) => libc::POLLIN,
+            libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => {
+                libc::POLLOUT
+            }
+            _ => return false,
+        };
+        let Arg::Value(descriptor) = self.args[0] else { return false };
+        let mut entry = libc::pollfd { fd: descriptor as i32, events, revents: 0 };
+        // SAFETY: one entry, which the host fills.
+        unsafe { libc::poll(&mut entry, 1, 0) == 0 }
+    }
+
+    /// A wait for several descriptors ends at once, whatever it finds.
+    pub fn end_at_once(&mut self) {
+        match self.nr as i64 {
+            libc::SYS_epoll_pwait => self.args[3] = Arg::Value(0),
+            libc::SYS_ppoll => self.args[2] = self.buffer(NO_TIME.to_vec()),
+            libc::SYS_pselect6 => self.args[4] = self.buffer(NO_TIME.to_vec()),
+            _ => {}
+        }
+    }
+
+    /// Whether such a wait, with its timeout in this argument and its mask in the next, finds nothing to end for.
+    fn finds_nothing(&self, timeout: usize, interrupt: &Interrupt) -> bool {
+        let waits = !matches!(self.args[timeout], Arg::Buffer(time) if self.buffers[time] == NO_TIME);
+        let mut look = self.clone();
+        look.end_at_once();
+        look.args[timeout + 1] = Arg::Value(0);
+        waits && look.perform(interrupt) == 0
+    }
+}
+
+/// The bytes of a `timespec` of zero.
+const NO_TIME: [u8; 16] = [0; size_of::<libc::timespec>()];
+
 /// The way to get a thread back from a host call.
 pub struct Interrupt {
     word: AtomicU32,
@@ -214,6 +263,7 @@ extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
@@ -242,6 +292,74 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         interrupt.raise();
         assert_eq!(thread.join().unwrap(), (-4, NOT_BEGUN, 0));
+    }
+
+    fn pipe() -> [i32; 2] {
+        let mut ends = [0; 2];
+        // SAFETY: two descriptors, which the host fills in.
+        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) }, 0);
+        ends
+    }
+
+    fn fill(descriptor: i32) {
+        // SAFETY: the bytes live as long as the call.
+        while unsafe { libc::write(descriptor, [0; 4096].as_ptr().cast(), 4096) } > 0 {}
+    }
+
+    #[test]
+    fn who_would_wait_is_known_before() {
+        let [reader, writer] = pipe();
+        let interrupt = Interrupt::for_this_thread();
+        let waits = |nr: i64, fd: i32| Call::plain(nr as u64, [fd as u64, 0, 0, 0, 0, 0]).would_wait(&interrupt);
+        assert!(waits(libc::SYS_read, reader) && !waits(libc::SYS_write, writer));
+        fill(writer);
+        assert!(!waits(libc::SYS_readv, reader) && waits(libc::SYS_writev, writer));
+        // A file never lets wait, and a descriptor that there is not is an error at once.
+        assert!(!waits(libc::SYS_read, std::fs::File::open("/proc/self/stat").unwrap().as_raw_fd()));
+        assert!(!waits(libc::SYS_read, i32::MAX) && !waits(libc::SYS_getpid, reader));
+    }
+
+    #[test]
+    fn who_would_wait_for_several_is_known_before() {
+        let [reader, writer] = pipe();
+        let interrupt = Interrupt::for_this_thread();
+        let wait = |timeout: Option<[u8; 16]>| {
+            let mut poll = Call::plain(libc::SYS_ppoll as u64, [0, 1, 0, 0, 8, 0]);
+            let entry = [reader as u32, libc::POLLIN as u32].map(u32::to_le_bytes).concat();
+            poll.args[0] = poll.buffer(entry);
+            poll.args[2] = timeout.map_or(Arg::Value(0), |time| poll.buffer(time.to_vec()));
+            let mut select = Call::plain(libc::SYS_pselect6 as u64, [reader as u64 + 1, 0, 0, 0, 0, 0]);
+            let mut set = [0_u8; 128];
+            set[reader as usize / 8] = 1 << (reader % 8);
+            select.args[1] = select.buffer(set.to_vec());
+            select.args[4] = timeout.map_or(Arg::Value(0), |time| select.buffer(time.to_vec()));
+            [poll.would_wait(&interrupt), select.would_wait(&interrupt)]
+        };
+        assert_eq!(wait(None), [true; 2]);
+        assert_eq!(wait(Some([1; 16])), [true; 2]);
+        assert_eq!(wait(Some(NO_TIME)), [false; 2], "it ends at once");
+        fill(writer);
+        assert_eq!(wait(None), [false; 2]);
+    }
+
+    #[test]
+    fn a_look_at_an_epoll_takes_no_event() {
+        let [reader, writer] = pipe();
+        let interrupt = Interrupt::for_this_thread();
+        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 7 };
+        // SAFETY: makes a descriptor.
+        let epoll = unsafe { libc::epoll_create1(0) };
+        // SAFETY: the event lives as long as the call.
+        assert_eq!(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, reader, &mut event) }, 0);
+        let mut wait = Call::plain(libc::SYS_epoll_pwait as u64, [epoll as u64, 0, 1, u64::MAX, 0, 8]);
+        wait.args[1] = wait.buffer(vec![0; 12]);
+        assert!(wait.would_wait(&interrupt));
+        fill(writer);
+        assert!(!wait.would_wait(&interrupt));
+        assert_eq!(wait.perform(&interrupt), 1, "it is still there");
+        assert!(wait.would_wait(&interrupt), "and once only");
+        wait.end_at_once();
+        assert!(!wait.would_wait(&interrupt));
     }
 
     #[test]

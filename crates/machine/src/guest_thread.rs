@@ -126,10 +126,19 @@ impl GuestThread {
             call.call.perform(sleeper.interrupt())
         } else {
             let begun = Instant::now();
-            let mark = shared.token.enter_host(tid.get());
+            // Who is about to wait does not let others wait until that is seen.
+            let mark = if !shared.tasks.is_one() && call.call.would_wait(sleeper.interrupt()) {
+                shared.token.give(tid.get());
+                None
+            } else {
+                Some(shared.token.enter_host(tid.get()))
+            };
             let result = call.call.perform(sleeper.interrupt());
             has_waited = begun.elapsed() >= LONG;
-            shared.token.take_back(mark);
+            match mark {
+                Some(mark) => _ = shared.token.take_back(mark),
+                None => shared.token.take(tid.get()),
+            }
             result
         };
         let registers = &mut sleeper.registers();

@@ -94,6 +94,11 @@ impl Tasks {
         }
     }
 
+    /// Whether there is one guest thread and no other.
+    pub fn is_one(&self) -> bool {
+        self.sleepers().len() == 1
+    }
+
     /// Brings a guest thread to the kernel. One that has not begun yet looks at the kernel when it begins.
     pub fn notice(&self, tid: u32) {
         let sleeper = self.sleepers().get(&tid).cloned();

@@ -6,7 +6,8 @@
 //!   '----give-------'                            '--taken over by the first waiter, once the call has lasted--> Running(other)
 //! ```
 //! A thread that enters the host only marks the token stealable, and takes it back with one compare-exchange when
-//! nobody took it over meanwhile: handing it over at every system call would cost 14 us each time. The first of the
+//! nobody took it over meanwhile: handing it over at every system call would cost 14 us each time. (Where the call is going to
+//! wait, as for a pipe that is empty, the thread gives the token at once.) The first of the
 //! waiters watches: a call that is still in the host after [`PATIENCE`] loses the token, and a thread that has run for
 //! [`SLICE`] is kicked, so that it passes the token on.
 //!
@@ -90,7 +91,7 @@ impl RunToken {
 
     /// Waits for the token.
     pub fn take(&self, tid: u32) {
-        if self.waiting.load(Ordering::Acquire) == 0 && self.lets(tid) && self.change(FREE, running(tid)) {
+        if !self.is_wanted() && self.lets(tid) && self.change(FREE, running(tid)) {
             self.forget_kicks();
             return;
         }
@@ -101,7 +102,7 @@ impl RunToken {
     pub fn give(&self, tid: u32) {
         let was = self.state.swap(FREE, Ordering::AcqRel);
         debug_assert_eq!(was as u32, tid, "the holder gives the token");
-        if self.waiting.load(Ordering::Acquire) > 0 {
+        if self.is_wanted() {
             self.queue().wake_first();
         }
     }
@@ -114,7 +115,7 @@ impl RunToken {
 
     /// Lets the others run, if there are any, and waits for its own next turn.
     pub fn pass(&self, tid: u32) -> Passed {
-        if self.waiting.load(Ordering::Acquire) == 0 && self.lets(tid) {
+        if !self.is_wanted() && self.lets(tid) {
             return Passed::ToNobody;
         }
         self.give(tid);
@@ -208,6 +209,11 @@ impl RunToken {
     /// token on as soon as it gets it. What else a kick is for, the new holder looks at before it runs.
     fn forget_kicks(&self) {
         self.views.iter().for_each(|view| _ = view.take_kick());
+    }
+
+    /// Whether somebody waits for it.
+    fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Whether a thread may have the token.

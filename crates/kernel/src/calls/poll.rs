@@ -223,10 +223,7 @@ impl Kernel {
 /// that is not waited for.
 fn look(call: &mut Call) -> i64 {
     let waits = call.nr as i64 != libc::SYS_epoll_pwait || call.args[3] != Arg::Value(0);
-    match call.nr as i64 {
-        libc::SYS_epoll_pwait => call.args[3] = Arg::Value(0),
-        nr => call.args[if nr == libc::SYS_ppoll { 2 } else { 4 }] = call.buffer(Unit::Nanoseconds.bytes(0).to_vec()),
-    }
+    call.end_at_once();
     match call.perform(&Interrupt::for_this_thread()) {
         0 if waits => -i64::from(libc::EINTR),
         result => result,
