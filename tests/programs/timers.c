@@ -169,6 +169,28 @@ static void refusals(void) {
     say("no such", clock_gettime(4711, &time));
 }
 
+// As system calls: a library asks the vdso, if there is one.
+static void times_of_day(void) {
+    struct timespec before, after;
+    struct timeval now = {0, 0};
+    struct timezone zone = {77, 77};
+    time_t second = 0;
+    clock_gettime(CLOCK_REALTIME, &before);
+    say("time of day", syscall(SYS_gettimeofday, &now, &zone));
+    clock_gettime(CLOCK_REALTIME, &after);
+    long earliest = before.tv_sec * 1000000 + before.tv_nsec / 1000, latest = after.tv_sec * 1000000 + after.tv_nsec / 1000;
+    long found = now.tv_sec * 1000000 + now.tv_usec;
+    printf("between: %d, zone %d %d\n", earliest <= found && found <= latest, zone.tz_minuteswest, zone.tz_dsttime);
+    long told = syscall(SYS_time, &second);
+    printf("second: %d\n", told == second && told >= before.tv_sec - 1 && told <= after.tv_sec + 1);
+    printf("without a place: %d\n", syscall(SYS_time, NULL) >= told);
+    say("only the zone", syscall(SYS_gettimeofday, NULL, &zone));
+    say("nothing", syscall(SYS_gettimeofday, NULL, NULL));
+    say("nowhere", syscall(SYS_gettimeofday, 8, NULL));
+    say("zone nowhere", syscall(SYS_gettimeofday, NULL, 8));
+    say("second nowhere", syscall(SYS_time, 8));
+}
+
 static void cpu_limit(void) {
     fflush(stdout);
     pid_t child = fork();
@@ -244,6 +266,7 @@ int main(void) {
     overrun();
     refusals();
     listed();
+    times_of_day();
     never_less();
     cpu_limit();
     return 0;

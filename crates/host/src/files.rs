@@ -321,6 +321,14 @@ pub fn clock_ns(clock: i32) -> Option<u64> {
     (answer == 0).then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
+/// The host's time zone as gettimeofday(2) tells it: two numbers that nearly all hosts leave zero.
+pub fn time_zone() -> [u8; 8] {
+    let mut zone = [0; 8];
+    // SAFETY: the host fills the buffer, which has room for both, or fails and leaves it as it is.
+    unsafe { libc::syscall(libc::SYS_gettimeofday, std::ptr::null_mut::<libc::timeval>(), zone.as_mut_ptr()) };
+    zone
+}
+
 /// The resolution of a clock of the host, in nanoseconds.
 pub fn clock_resolution_ns(clock: i32) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

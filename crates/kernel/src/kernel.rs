@@ -203,7 +203,7 @@ impl Kernel {
     }
 
     /// Goes on with a call after the host's part of it; `result` is what the host answered.
-    pub fn finish(&mut self, tid: Tid, registers: &mut Registers, call: HostCall, result: i64) -> Outcome {
+    pub fn finish(&mut self, tid: Tid, registers: &mut Registers, call: Box<HostCall>, result: i64) -> Outcome {
         self.finish_host_call(tid, registers, call, result)
     }
 

@@ -16,7 +16,7 @@ pub enum Outcome {
     Done,
     /// The host has to be asked first: without the kernel lock, [`HostCall::call`] is performed, and its answer goes to
     /// [`crate::Kernel::finish`].
-    HostCall(HostCall),
+    HostCall(Box<HostCall>),
     /// It sleeps until it is among [`crate::Kernel::take_notices`] or until a time, and then
     /// [`crate::Kernel::resume`] is called. A call too many does no harm.
     Wait(Wait),

@@ -116,7 +116,7 @@ impl GuestThread {
         self.shared.with_kernel(|kernel| kernel.resume(self.tid, registers))
     }
 
-    fn ask_host(&mut self, mut call: HostCall) -> Outcome {
+    fn ask_host(&mut self, mut call: Box<HostCall>) -> Outcome {
         let Self { shared, tid, sleeper, .. } = self;
         if call.ends_process() {
             sleeper.clear();

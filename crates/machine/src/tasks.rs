@@ -11,8 +11,19 @@ use std::time::Instant;
 pub struct Sleeper {
     interrupt: Interrupt,
     registers: Mutex<Registers>,
-    noticed: Mutex<bool>,
+    attention: Mutex<Attention>,
     wake: Condvar,
+}
+
+/// What a guest thread has noticed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attention {
+    /// Nothing; it runs, or is in the host.
+    Elsewhere,
+    /// Nothing; it sleeps here.
+    Asleep,
+    /// That it is wanted.
+    Noticed,
 }
 
 impl Sleeper {
@@ -21,7 +32,7 @@ impl Sleeper {
         Arc::new(Self {
             interrupt: Interrupt::for_this_thread(),
             registers: Mutex::new(registers),
-            noticed: Mutex::new(false),
+            attention: Mutex::new(Attention::Elsewhere),
             wake: Condvar::new(),
         })
     }
@@ -39,37 +50,41 @@ impl Sleeper {
 
     /// Brings the thread to the kernel: out of its sleep or its host call.
     pub fn notice(&self) {
-        *self.noticed() = true;
+        let was = std::mem::replace(&mut *self.attention(), Attention::Noticed);
         self.wake.notify_one();
-        self.interrupt.raise();
+        // A signal would only be in the way of one that sleeps.
+        if was != Attention::Asleep {
+            self.interrupt.raise();
+        }
     }
 
     /// Forgets notices. The thread itself calls this before it looks at what it was noticed for.
     pub fn clear(&self) {
-        *self.noticed() = false;
+        *self.attention() = Attention::Elsewhere;
         self.interrupt.clear();
     }
 
     /// Sleeps until a notice, or until a time.
     pub fn sleep(&self, until: Option<Instant>) {
-        let mut noticed = self.noticed();
-        while !*noticed {
-            noticed = match until {
-                None => self.wake.wait(noticed).unwrap_or_else(PoisonError::into_inner),
+        let mut attention = self.attention();
+        while *attention != Attention::Noticed {
+            *attention = Attention::Asleep;
+            attention = match until {
+                None => self.wake.wait(attention).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return;
+                        break;
                     }
-                    self.wake.wait_timeout(noticed, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.wake.wait_timeout(attention, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        *noticed = false;
+        *attention = Attention::Elsewhere;
     }
 
-    fn noticed(&self) -> MutexGuard<'_, bool> {
-        self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attention(&self) -> MutexGuard<'_, Attention> {
+        self.attention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,5 +173,22 @@ mod tests {
         sleeper.sleep(Some(start + Duration::from_millis(5)));
         assert!(start.elapsed() >= Duration::from_millis(5));
         sleeper.clear();
+    }
+
+    #[test]
+    fn one_that_sleeps_is_woken_and_its_next_call_begins() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let sleeper = Sleeper::for_this_thread(Registers::at_entry(VirtAddr::new(0), VirtAddr::new(0)));
+            sender.send(Arc::clone(&sleeper)).unwrap();
+            sleeper.sleep(None);
+            host::call::Call::plain(libc::SYS_sched_yield as u64, [0; 6]).perform(sleeper.interrupt())
+        });
+        let sleeper = receiver.recv().unwrap();
+        while *sleeper.attention() != Attention::Asleep {
+            std::thread::yield_now();
+        }
+        sleeper.notice();
+        assert_eq!(thread.join().unwrap(), 0);
     }
 }

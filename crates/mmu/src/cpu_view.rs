@@ -116,6 +116,7 @@ impl CpuView {
     }
 
     /// A word of the save area: what generated code saves and loads; the engine's.
+    #[inline]
     pub fn save(&self, word: usize) -> &AtomicU64 {
         assert!(word < SAVE_WORDS, "a word of the save area");
         &self.words[word]

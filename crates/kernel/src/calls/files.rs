@@ -69,7 +69,7 @@ impl Kernel {
             | libc::F_GETLEASE => {}
             _ => return Err(Errno::EINVAL),
         }
-        Ok(Flow::Host(call, Then::Answer(copies)))
+        Ok(Flow::host(call, Then::Answer(copies)))
     }
 
     /// F_ADD_SEALS: the host decides, who is shown whether a program can store to the file through a map.

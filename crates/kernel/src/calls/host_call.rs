@@ -41,7 +41,7 @@ impl Kernel {
         };
         let call = super::opened::without_magic_links(call);
         self.refuse_running_program(&call)?;
-        Ok(Flow::Host(call, then))
+        Ok(Flow::host(call, then))
     }
 
     fn argument(

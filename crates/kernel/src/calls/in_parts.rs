@@ -114,7 +114,7 @@ impl Kernel {
             return Ok(Flow::Answer(done));
         }
         match self.dispatch(&args, registers) {
-            Ok(Flow::Host(call, then)) => Ok(Flow::Host(call, then)),
+            Ok(Flow::Host(call)) => Ok(Flow::Host(call)),
             Ok(Flow::Answer(bytes)) => Ok(Flow::Answer(done + bytes)),
             _ => Ok(Flow::Answer(done)),
         }

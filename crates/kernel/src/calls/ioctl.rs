@@ -130,14 +130,14 @@ impl Kernel {
         let file = self.file_before(args)?.file;
         let mut call = Call::plain(args.nr, args.words);
         let bytes = match shape {
-            Shape::Value => return Ok(Flow::Host(call, then(Vec::new(), file))),
+            Shape::Value => return Ok(Flow::host(call, then(Vec::new(), file))),
             Shape::In(bytes) | Shape::InOut(bytes) => self.bytes_in(space, args.at(2), bytes)?,
             Shape::Out(bytes) => vec![0; bytes],
         };
         call.args[2] = call.buffer(bytes);
         let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
         let copies = if matches!(shape, Shape::In(_)) { Vec::new() } else { vec![copy] };
-        Ok(Flow::Host(call, then(copies, file)))
+        Ok(Flow::host(call, then(copies, file)))
     }
 
     fn file_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -154,7 +154,7 @@ impl Kernel {
         let mut call = Call::plain(args.nr, args.words);
         call.args[2] = call.buffer(map);
         let copy = CopyOut { buffer: 0, to: args.at(2), length: CopyLength::Whole };
-        Ok(Flow::Host(call, Then::Answer(vec![copy])))
+        Ok(Flow::host(call, Then::Answer(vec![copy])))
     }
 
     /// The list of network interfaces, or how long it is if the guest says no place for it.
@@ -176,7 +176,7 @@ impl Kernel {
             call.pointers.push(Pointer { of: 0, offset: LIST_AT, to: 1 });
             copies.push(CopyOut { buffer: 1, to, length: CopyLength::Word(0) });
         }
-        Ok(Flow::Host(call, Then::Answer(copies)))
+        Ok(Flow::host(call, Then::Answer(copies)))
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) enum Flow {
     /// The answer.
     Answer(u64),
     /// The host first.
-    Host(Call, Then),
+    Host(Box<HostCall>),
     /// Sleep until it is over.
     Sleep(Waiting),
     /// A new task; the answer is its number, after a sleep if there is one.
@@ -117,6 +117,13 @@ pub(crate) enum Flow {
     Restored,
     /// The task is ending.
     End,
+}
+
+impl Flow {
+    /// The host first.
+    pub fn host(call: Call, then: Then) -> Self {
+        Self::Host(Box::new(HostCall { call, then }))
+    }
 }
 
 /// What a call is given.
@@ -157,7 +164,7 @@ impl Kernel {
         &mut self,
         tid: Tid,
         registers: &mut Registers,
-        call: HostCall,
+        call: Box<HostCall>,
         result: i64,
     ) -> Outcome {
         if call.ends_process() {
@@ -169,7 +176,7 @@ impl Kernel {
         }
         self.task(tid).is_in_host = false;
         self.host_buffers.give_back(&call.call);
-        let flow = self.after_host(tid, call, result);
+        let flow = self.after_host(tid, *call, result);
         self.host_buffers.settle();
         let flow = self.after_part(tid, registers, flow);
         self.settle(tid, registers, flow)
@@ -200,10 +207,10 @@ impl Kernel {
         match flow {
             Ok(Flow::Answer(value)) => self.answer(tid, registers, Ok(value)),
             Err(errno) => self.answer(tid, registers, Err(errno)),
-            Ok(Flow::Host(call, then)) => match self.host_buffers.take(&call) {
+            Ok(Flow::Host(asked)) => match self.host_buffers.take(&asked.call) {
                 Ok(()) => {
                     self.task(tid).is_in_host = true;
-                    Outcome::HostCall(HostCall { call, then })
+                    Outcome::HostCall(asked)
                 }
                 Err(errno) => {
                     self.mm.memory_files().call_done(tid);
@@ -277,7 +284,7 @@ impl Kernel {
         };
         match (flow, typed) {
             // A write to a terminal leaves nothing else to be done.
-            (Ok(Flow::Host(call, _)), Some(typed)) => Ok(Flow::Host(call, Then::Typed(typed))),
+            (Ok(Flow::Host(asked)), Some(typed)) => Ok(Flow::host(asked.call, Then::Typed(typed))),
             (flow, _) => flow,
         }
     }

@@ -117,7 +117,7 @@ impl Kernel {
         }
         let mut call = Call::plain(libc::SYS_openat as u64, [libc::AT_FDCWD as u64, 0, flags as u64, 0, 0, 0]);
         call.args[1] = call.buffer([self.host_path_of(&node).into_bytes(), vec![0]].concat());
-        Ok(Flow::Host(call, Then::Answer(Vec::new())))
+        Ok(Flow::host(call, Then::Answer(Vec::new())))
     }
 }
 

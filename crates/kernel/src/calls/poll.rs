@@ -159,7 +159,7 @@ impl Kernel {
                 return self.after_poll(args.tid, &mut { call }, &polled, NOT_BEGUN);
             }
         }
-        Ok(Flow::Host(call, Then::Polled(polled)))
+        Ok(Flow::host(call, Then::Polled(polled)))
     }
 
     /// Makes a call end when the time behind one of its arguments says.

@@ -41,7 +41,7 @@ impl Default for Wishes {
 impl Kernel {
     pub(super) fn prctl(&mut self, args: &Args) -> Result<Flow, Errno> {
         if OF_THE_HOST_THREAD.contains(&args.int(0)) {
-            return Ok(Flow::Host(Call::plain(args.nr, args.words), Then::Answer(Vec::new())));
+            return Ok(Flow::host(Call::plain(args.nr, args.words), Then::Answer(Vec::new())));
         }
         self.own_prctl(args).map(Flow::Answer)
     }

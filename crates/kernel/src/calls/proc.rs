@@ -68,7 +68,7 @@ impl Kernel {
             (libc::SYS_chdir, Found::Node(node)) => self.enter(node).map(Some),
             (libc::SYS_chdir, found) => {
                 let call = self.path_call(args, index, &found, path);
-                Ok(Some(Flow::Host(call, Then::Entered { directory: None })))
+                Ok(Some(Flow::host(call, Then::Entered { directory: None })))
             }
             (libc::SYS_readlink | libc::SYS_readlinkat, Found::Node(node)) => self.read_link(args, index, &node),
             (libc::SYS_inotify_add_watch, Found::Node(_)) => Err(Errno::EACCES),
@@ -137,7 +137,7 @@ impl Kernel {
         }
         let mut call = Call::plain(libc::SYS_chdir as u64, [0; 6]);
         call.args[0] = call.buffer(b"/\0".to_vec());
-        Ok(Flow::Host(call, Then::Entered { directory: Some(node.path) }))
+        Ok(Flow::host(call, Then::Entered { directory: Some(node.path) }))
     }
 
     fn getcwd(&mut self, args: &Args) -> Result<Option<Flow>, Errno> {
@@ -200,7 +200,7 @@ impl Kernel {
     /// fchdir to a directory of the host's: only the host knows whether it works.
     fn leave_directory(&mut self, args: &Args) -> Result<Option<Flow>, Errno> {
         let goes = args.nr as i64 == libc::SYS_fchdir;
-        Ok(goes.then(|| Flow::Host(Call::plain(args.nr, args.words), Then::Entered { directory: None })))
+        Ok(goes.then(|| Flow::host(Call::plain(args.nr, args.words), Then::Entered { directory: None })))
     }
 
     /// The node that a descriptor stands for, if it does.
@@ -274,7 +274,7 @@ impl Kernel {
         if nr == libc::SYS_newfstatat {
             call.args[..3].copy_from_slice(&[Arg::Value(libc::AT_FDCWD as u64), path, answer]);
         }
-        Flow::Host(call, Then::Answer(vec![CopyOut { buffer: 1, to: args.at(1), length: CopyLength::Whole }]))
+        Flow::host(call, Then::Answer(vec![CopyOut { buffer: 1, to: args.at(1), length: CopyLength::Whole }]))
     }
 }
 

@@ -112,7 +112,7 @@ impl Kernel {
         let is_shared = self.task(tid).files.is_shared();
         let flags = if is_shared { u64::from(libc::CLOSE_RANGE_UNSHARE) } else { 0 };
         let call = Call::plain(libc::SYS_close_range as u64, [0, u64::from(u32::MAX), flags, 0, 0, 0]);
-        Outcome::HostCall(HostCall { call, then: Then::Closed })
+        Outcome::HostCall(Box::new(HostCall { call, then: Then::Closed }))
     }
 
     /// The process's share of its memory; a parent in vfork goes on.

@@ -41,7 +41,7 @@ impl Kernel {
         let (header, parts) = self.message_at(args, args.at(1))?;
         let parts = self.next_of_vector(args, &parts)?;
         self.add_sent(args, &mut messages, 0, &header, &parts)?;
-        Ok(Flow::Host(messages.call, Then::Answer(Vec::new())))
+        Ok(Flow::host(messages.call, Then::Answer(Vec::new())))
     }
 
     fn sendmmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -52,7 +52,7 @@ impl Kernel {
             let Some(parts) = self.next_message(args, &mut messages, index, parts)? else { break };
             self.add_sent(args, &mut messages, index, &header, &parts)?;
         }
-        Ok(Flow::Host(messages.call, Then::SentMany { headers: args.at(1) }))
+        Ok(Flow::host(messages.call, Then::SentMany { headers: args.at(1) }))
     }
 
     fn recvmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -60,7 +60,7 @@ impl Kernel {
         let (header, parts) = self.message_at(args, args.at(1))?;
         let parts = self.next_of_vector(args, &parts)?;
         let received = self.add_received(args, &mut messages, 0, &header, parts)?;
-        Ok(Flow::Host(messages.call, Then::Received(received)))
+        Ok(Flow::host(messages.call, Then::Received(received)))
     }
 
     fn recvmmsg(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -77,7 +77,7 @@ impl Kernel {
             let timeout = self.bytes_in(space, args.at(4), 16)?;
             messages.call.args[4] = messages.call.buffer(timeout);
         }
-        Ok(Flow::Host(messages.call, Then::ReceivedMany(received)))
+        Ok(Flow::host(messages.call, Then::ReceivedMany(received)))
     }
 
     /// A guest's header, and the parts that it points to.

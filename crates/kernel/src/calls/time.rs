@@ -24,6 +24,8 @@ impl Kernel {
             libc::SYS_nanosleep => self.sleep(args, libc::CLOCK_MONOTONIC, 0, args.at(0), args.at(1)),
             libc::SYS_clock_nanosleep => self.sleep(args, args.int(0), args.int(1), args.at(2), args.at(3)),
             libc::SYS_clock_gettime => return answered(self.clock_gettime(args)),
+            libc::SYS_gettimeofday => return answered(self.gettimeofday(args)),
+            libc::SYS_time => return answered(self.time(args)),
             libc::SYS_clock_getres => return answered(self.clock_getres(args)),
             libc::SYS_alarm => return answered(Ok(self.alarm(args))),
             libc::SYS_getitimer => return answered(self.getitimer(args.tid, args.int(0), args.at(1))),
@@ -68,6 +70,28 @@ impl Kernel {
         let bytes = timespec_bytes(self.used(clock));
         let space = self.space_of(args.tid);
         self.mm.write_all(space, VirtAddr::new(args.at(1)), &bytes).map(|()| 0)
+    }
+
+    fn gettimeofday(&mut self, args: &Args) -> Result<u64, Errno> {
+        let space = self.space_of(args.tid);
+        if args.at(0) != 0 {
+            let now = host::files::clock_ns(libc::CLOCK_REALTIME).ok_or(Errno::EINVAL)?;
+            self.mm.write_all(space, VirtAddr::new(args.at(0)), &timeval_bytes(now))?;
+        }
+        if args.at(1) != 0 {
+            self.mm.write_all(space, VirtAddr::new(args.at(1)), &host::files::time_zone())?;
+        }
+        Ok(0)
+    }
+
+    /// The second, by the clock that does not look: it may be the last one for some milliseconds.
+    fn time(&mut self, args: &Args) -> Result<u64, Errno> {
+        let now = host::files::clock_ns(libc::CLOCK_REALTIME_COARSE).ok_or(Errno::EINVAL)? / SECOND_NS;
+        if args.at(0) != 0 {
+            let space = self.space_of(args.tid);
+            self.mm.write_all(space, VirtAddr::new(args.at(0)), &now.to_le_bytes())?;
+        }
+        Ok(now)
     }
 
     fn clock_getres(&mut self, args: &Args) -> Result<u64, Errno> {

@@ -59,7 +59,7 @@ impl Kernel {
         };
         let mut call = Call::plain(nr as u64, [args.at(0), 0, total, offset, 0, 0]);
         call.args[1] = call.buffer(vec![0; total as usize]);
-        Ok(Flow::Host(call, Then::Scatter { parts }))
+        Ok(Flow::host(call, Then::Scatter { parts }))
     }
 
     fn write_parts(&mut self, args: &Args) -> Result<Flow, Errno> {
@@ -82,7 +82,7 @@ impl Kernel {
         };
         let mut call = Call::plain(nr as u64, [args.at(0), 0, bytes.len() as u64, offset, 0, 0]);
         call.args[1] = call.buffer(bytes);
-        Ok(Flow::Host(call, then(Vec::new(), file)))
+        Ok(Flow::host(call, then(Vec::new(), file)))
     }
 
     /// The first bytes of an iovec, at most so many, as far as they can be read.
