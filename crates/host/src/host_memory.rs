@@ -36,7 +36,7 @@ impl HostMemory {
 
     /// What is better left alone: others need some, and so does the host itself.
     pub fn reserve(&self) -> u64 {
-        (self.total / 16).clamp(64 << 20, 1 << 30)
+        (self.total / 16).clamp(96 << 20, 1 << 30)
     }
 
     fn within(self, group: Limited) -> Self {
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_reserve_is_a_part_of_all() {
         let reserve = |total| HostMemory { total, available: 0, shared: 0, left: 0 }.reserve();
-        assert_eq!([1, 8 << 30, 1 << 40].map(reserve), [64 << 20, 512 << 20, 1 << 30]);
+        assert_eq!([1, 8 << 30, 1 << 40].map(reserve), [96 << 20, 512 << 20, 1 << 30]);
     }
 
     #[test]

@@ -5,16 +5,17 @@
 //! pipes and sockets, is in no account of ours. Where memory ends the host kills whoever has most, which is pagewalk with all
 //! guests in it. So, before:
 //! ```text
-//! left, of what the host can give     RAM that guests have freed goes back to it
-//!   below the reserve                 |
-//!   below half of the reserve         |  and a guest is killed, as Linux would choose; then the next, if that was not enough
+//! left, of what the host can give      RAM that guests have freed goes back to it
+//!   below the reserve                  |
+//!   below three quarters of it         |  and a guest is killed, as Linux would choose; then the next, if that was not enough
+//!   below one quarter                  |  and all of them: the host would do no less
 //! ```
 //! While that one ends, the others wait: what they take meanwhile could be the rest. It is looked at the more often the less there is:
 //! again before anybody could have filled what is left.
 
 use crate::shared::Shared;
 use host::{HostMemory, MemoryTellers};
-use kernel::{Kernel, Pid};
+use kernel::{Kernel, Pid, Victim};
 use std::time::{Duration, Instant};
 
 /// The host clears and hands out no more than this: about what several cores can write.
@@ -34,13 +35,15 @@ pub struct MemoryWatch {
 }
 
 /// What is to be done about the host's memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Need {
     Nothing,
     /// Free RAM is to be given back.
     Little,
     /// Somebody has to end.
     Much,
+    /// All have to: it goes too fast.
+    All,
 }
 
 impl MemoryWatch {
@@ -63,28 +66,34 @@ impl MemoryWatch {
         let need = need(&now);
         if need != Need::Nothing {
             let given = shared.with_kernel_if_running(|kernel| kernel.mm_mut().give_back_free_frames());
-            if need == Need::Much && given == Some(false) {
-                self.kill(shared);
+            if need >= Need::Much && given == Some(false) {
+                self.kill(shared, need);
             }
         }
-        if need != Need::Much {
+        if need < Need::Much {
             self.release(shared);
         }
         self.next_look = Instant::now() + pause(&now);
     }
 
-    /// Kills a guest, unless one is about to end that was killed before.
-    fn kill(&mut self, shared: &Shared) {
+    /// Kills a guest, unless one is about to end that was killed before; or all.
+    fn kill(&mut self, shared: &Shared, need: Need) {
         let is_ending = |pid| shared.with_kernel_if_running(|kernel| kernel.is_alive(pid)) == Some(true);
-        if self.victim.is_some_and(|(pid, since)| since.elapsed() < PATIENCE && is_ending(pid)) {
+        let waits = self.victim.is_some_and(|(pid, since)| since.elapsed() < PATIENCE && is_ending(pid));
+        if waits && need < Need::All {
             return;
         }
-        match shared.with_kernel_if_running(Kernel::kill_for_memory).flatten() {
+        let most = if need == Need::All { usize::MAX } else { 1 };
+        let kill = |kernel: &mut Kernel| std::iter::from_fn(|| kernel.kill_for_memory()).take(most).collect();
+        let victims: Vec<Victim> = shared.with_kernel_if_running(kill).unwrap_or_default();
+        match victims.last() {
             Some(victim) => {
                 self.victim = Some((victim.pid, Instant::now()));
-                self.ending.extend(victim.threads.iter().map(|tid| tid.get()));
+                self.ending.extend(victims.iter().flat_map(|victim| &victim.threads).map(|tid| tid.get()));
                 shared.token.reserve(self.ending.clone());
             }
+            // Those that were killed before take their time.
+            None if waits => {}
             None => self.release(shared),
         }
     }
@@ -99,11 +108,12 @@ impl MemoryWatch {
 }
 
 fn danger(now: &HostMemory) -> u64 {
-    now.reserve() / 2
+    now.reserve() / 4 * 3
 }
 
 fn need(now: &HostMemory) -> Need {
     match now.left {
+        left if left < now.reserve() / 4 => Need::All,
         left if left < danger(now) => Need::Much,
         left if left < now.reserve() => Need::Little,
         _ => Need::Nothing,
@@ -127,16 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn guests_are_killed_when_half_of_the_reserve_is_gone() {
-        let needs = [0, 512 * M - 1, 512 * M, 1024 * M - 1, 1024 * M].map(|bytes| need(&left(bytes)));
-        assert_eq!(needs, [Need::Much, Need::Much, Need::Little, Need::Little, Need::Nothing]);
+    fn guests_are_killed_when_a_quarter_of_the_reserve_is_gone() {
+        let needs = |bytes: &[u64]| bytes.iter().map(|bytes| need(&left(*bytes))).collect::<Vec<_>>();
+        assert_eq!(needs(&[0, 256 * M - 1]), [Need::All; 2]);
+        assert_eq!(needs(&[256 * M, 768 * M - 1]), [Need::Much; 2]);
+        assert_eq!(needs(&[768 * M, 1024 * M - 1, 1024 * M]), [Need::Little, Need::Little, Need::Nothing]);
         // Others swap, and cache files: that is no need.
         assert_eq!(need(&HostMemory { left: 2048 * M, ..left(0) }), Need::Nothing);
     }
 
     #[test]
     fn it_is_looked_at_the_more_often_the_less_there_is() {
-        let pauses = [0, 512 * M, 528 * M, 2560 * M, 1 << 40].map(|bytes| pause(&left(bytes)).as_micros());
+        let pauses = [0, 768 * M, 784 * M, 2816 * M, 1 << 40].map(|bytes| pause(&left(bytes)).as_micros());
         assert_eq!(pauses, [1_000, 1_000, 1_048, 134_217, 1_000_000]);
     }
 }
