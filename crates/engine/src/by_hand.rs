@@ -18,11 +18,12 @@ use crate::Isa;
 use crate::exit::{Exception, Exit, Name, Opcode};
 use crate::features;
 use crate::guest::Guest;
-use crate::source::Decoded;
+use crate::layout;
+use crate::source::{Decoded, LONGEST_INSTRUCTION};
 use crate::state::State;
 use addr::VirtAddr;
 pub use cpuid::announced;
-use iced_x86::{EncodingKind, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
 use std::ops::ControlFlow;
 
 /// Where the guest goes after an instruction done by hand.
@@ -83,19 +84,39 @@ fn undefined(instruction: &Instruction) -> Exit {
 /// Decodes the instruction at `rip`.
 ///
 /// # Errors
-/// The fault, when it cannot be fetched; #UD if it is none.
+/// The fault, when it cannot be fetched; #GP if it is too long, #UD if it is none.
 pub fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
     let mut source = crate::source::Source::new(guest.memory, guest.tables);
     let refused = |refused: crate::source::FetchRefused| {
         Exit::Fault(crate::exit::Fault { addr: refused.addr, access: addr::Access::Execute, refusal: refused.refusal })
     };
-    let mut found = None;
+    let mut found = Err(Exception::InvalidOpcode(Opcode::Undefined));
     let decode = |decoded: Decoded<'_>| {
-        found = decoded.instruction.copied();
+        match decoded.instruction {
+            Some(instruction) => found = Ok(*instruction),
+            None if is_too_long(decoded.bytes) => found = Err(Exception::GeneralProtection),
+            None => {}
+        }
         ControlFlow::Break(())
     };
     source.decode_from(rip, decode).map_err(refused)?;
-    found.ok_or(Exit::Exception(Exception::InvalidOpcode(Opcode::Undefined)))
+    found.map_err(Exit::Exception)
+}
+
+/// Whether bytes that are no instruction begin one of more than fifteen (SDM vol. 2, 2.3.11): with each prefix once it goes
+/// on behind them.
+fn is_too_long(bytes: &[u8; LONGEST_INSTRUCTION]) -> bool {
+    let (prefixes, rest) = bytes.split_at(layout::legacy_prefix_bytes(bytes));
+    let mut once: Vec<u8> = Vec::new();
+    for prefix in prefixes {
+        if !once.contains(prefix) {
+            once.push(*prefix);
+        }
+    }
+    once.extend(rest);
+    let mut decoder = Decoder::new(64, &once, DecoderOptions::NONE);
+    let _ = decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 /// `int n`: a program may use the gates of #BP and #OF, and no other (SDM vol. 3, 6.12.1.1).

@@ -112,6 +112,11 @@ fn prefix_bytes(bytes: &[u8]) -> usize {
     if end > 0 && is_rex(bytes[end - 1]) { end - 1 } else { end }
 }
 
+/// How many prefixes other than REX come first.
+pub fn legacy_prefix_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| is_legacy_prefix(**byte)).count()
+}
+
 fn is_rex(byte: u8) -> bool {
     matches!(byte, 0x40..=0x4f)
 }

@@ -271,6 +271,30 @@ fn a_jump_to_no_address_is_refused_where_it_stands() {
     assert_eq!((rig.registers.rip, rig.registers.gpr[4]), (VirtAddr::new(CODE + 11), STACK_TOP - 8));
 }
 
+/// As the host's processor has it.
+#[test]
+fn an_instruction_of_more_than_fifteen_bytes_is_refused_for_its_length() {
+    let exit_of = |bytes: &[u8]| {
+        let mut rig = program(|a| a.db(bytes));
+        (rig.run(), rig.registers.rip.get() - CODE)
+    };
+    let prefixed = |count: usize, rest: &[u8]| [&vec![0x66; count], rest, &[0x0f, 0x05]].concat();
+    let store = [0xc7, 0x05, 0, 0, 0, 0, 1, 2]; // mov word [rip],201h
+    let refused = (Exit::Exception(Exception::GeneralProtection), 0);
+    assert_eq!(exit_of(&prefixed(14, &[0x90])), (Exit::Syscall, 17));
+    assert_eq!(exit_of(&prefixed(15, &[0x90])), refused);
+    assert_eq!(exit_of(&prefixed(40, &[0x90])), refused);
+    assert_eq!(exit_of(&prefixed(8, &store)), refused);
+    assert_eq!(exit_of(&[0x2e, 0x66, 0x2e, 0x66, 0x2e, 0x66, 0x2e, 0x66, 0xc7, 0x05, 0, 0, 0, 0, 1, 2]), refused);
+    // No instruction at all, however many prefixes it has.
+    for prefixes in [0, 3, 13] {
+        let (exit, at) = exit_of(&prefixed(prefixes, &[0x0f, 0x0b]));
+        assert!(matches!(exit, Exit::Exception(Exception::InvalidOpcode(_))) && at == 0, "{prefixes}: {exit:?}");
+        let (exit, _) = exit_of(&prefixed(prefixes, &[0x06]));
+        assert!(matches!(exit, Exit::Exception(Exception::InvalidOpcode(_))), "{prefixes}: {exit:?}");
+    }
+}
+
 /// An address outside the space that has the lower bits of a page does not lead there, also where a lookup serves several
 /// accesses.
 #[test]
