@@ -23,7 +23,7 @@ use crate::source::{Decoded, LONGEST_INSTRUCTION};
 use crate::state::State;
 use addr::VirtAddr;
 pub use cpuid::announced;
-use iced_x86::{Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind};
 use std::ops::ControlFlow;
 
 /// Where the guest goes after an instruction done by hand.
@@ -103,20 +103,21 @@ pub fn fetch(guest: &Guest<'_>, rip: VirtAddr) -> Result<Instruction, Exit> {
     found.map_err(Exit::Exception)
 }
 
-/// Whether bytes that are no instruction begin one of more than fifteen (SDM vol. 2, 2.3.11): with each prefix once it goes
-/// on behind them.
+/// Whether bytes that are no instruction begin one of more than fifteen (SDM vol. 2, 2.3.11), which has each of its prefixes
+/// once where that is not so long. What lies behind the bytes is taken to be zeros.
 fn is_too_long(bytes: &[u8; LONGEST_INSTRUCTION]) -> bool {
     let (prefixes, rest) = bytes.split_at(layout::legacy_prefix_bytes(bytes));
-    let mut once: Vec<u8> = Vec::new();
+    let mut shorter: Vec<u8> = Vec::new();
     for prefix in prefixes {
-        if !once.contains(prefix) {
-            once.push(*prefix);
+        if !shorter.contains(prefix) {
+            shorter.push(*prefix);
         }
     }
-    once.extend(rest);
-    let mut decoder = Decoder::new(64, &once, DecoderOptions::NONE);
-    let _ = decoder.decode();
-    decoder.last_error() == DecoderError::NoMoreBytes
+    let dropped = prefixes.len() - shorter.len();
+    shorter.extend(rest);
+    shorter.resize(LONGEST_INSTRUCTION, 0);
+    let instruction = Decoder::new(64, &shorter, DecoderOptions::NONE).decode();
+    rest.is_empty() || !instruction.is_invalid() && dropped + instruction.len() > LONGEST_INSTRUCTION
 }
 
 /// `int n`: a program may use the gates of #BP and #OF, and no other (SDM vol. 3, 6.12.1.1).

@@ -287,12 +287,14 @@ fn an_instruction_of_more_than_fifteen_bytes_is_refused_for_its_length() {
     assert_eq!(exit_of(&prefixed(8, &store)), refused);
     assert_eq!(exit_of(&[0x2e, 0x66, 0x2e, 0x66, 0x2e, 0x66, 0x2e, 0x66, 0xc7, 0x05, 0, 0, 0, 0, 1, 2]), refused);
     // No instruction at all, however many prefixes it has.
-    for prefixes in [0, 3, 13] {
-        let (exit, at) = exit_of(&prefixed(prefixes, &[0x0f, 0x0b]));
-        assert!(matches!(exit, Exit::Exception(Exception::InvalidOpcode(_))) && at == 0, "{prefixes}: {exit:?}");
-        let (exit, _) = exit_of(&prefixed(prefixes, &[0x06]));
-        assert!(matches!(exit, Exit::Exception(Exception::InvalidOpcode(_))), "{prefixes}: {exit:?}");
+    for bytes in [[0x0f, 0x0b], [0x06, 0x90]] {
+        for prefixes in [0, 3, 13] {
+            let (exit, at) = exit_of(&prefixed(prefixes, &bytes));
+            assert!(matches!(exit, Exit::Exception(Exception::InvalidOpcode(_))) && at == 0, "{prefixes}: {exit:?}");
+        }
     }
+    assert!(matches!(exit_of(&prefixed(14, &[0x06])).0, Exit::Exception(Exception::InvalidOpcode(_))));
+    assert_eq!(exit_of(&prefixed(14, &[0x0f, 0x0b])), refused);
 }
 
 /// An address outside the space that has the lower bits of a page does not lead there, also where a lookup serves several
