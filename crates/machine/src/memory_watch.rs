@@ -10,8 +10,8 @@
 //!   below three quarters of it         |  and a guest is killed, as Linux would choose; then the next, if that was not enough
 //!   below one quarter                  |  and all of them: the host would do no less
 //! ```
-//! While that one ends, the others wait: what they take meanwhile could be the rest. It is looked at the more often the less there is:
-//! again before anybody could have filled what is left.
+//! While that one ends, the others wait: what they take meanwhile could be the rest. It is looked at the more often the less
+//! there is: again before anybody could have come to half of the reserve.
 
 use crate::shared::Shared;
 use host::{HostMemory, MemoryTellers};
@@ -61,7 +61,7 @@ impl MemoryWatch {
     pub fn look(&mut self, shared: &Shared) {
         let Some(now) = self.tellers.as_ref().and_then(MemoryTellers::read) else {
             self.tellers = None;
-            return;
+            return self.release(shared);
         };
         let need = need(&now);
         if need != Need::Nothing {
@@ -73,7 +73,8 @@ impl MemoryWatch {
         if need < Need::Much {
             self.release(shared);
         }
-        self.next_look = Instant::now() + pause(&now);
+        let pause = if self.victim.is_some() { PAUSES.0 } else { pause(&now) };
+        self.next_look = Instant::now() + pause;
     }
 
     /// Kills a guest, unless one is about to end that was killed before; or all.
@@ -107,22 +108,18 @@ impl MemoryWatch {
     }
 }
 
-fn danger(now: &HostMemory) -> u64 {
-    now.reserve() / 4 * 3
-}
-
 fn need(now: &HostMemory) -> Need {
     match now.left {
         left if left < now.reserve() / 4 => Need::All,
-        left if left < danger(now) => Need::Much,
+        left if left < now.reserve() / 4 * 3 => Need::Much,
         left if left < now.reserve() => Need::Little,
         _ => Need::Nothing,
     }
 }
 
-/// How long nobody can have come so far that somebody has to end.
+/// How long nobody can have come to half of the reserve.
 fn pause(now: &HostMemory) -> Duration {
-    let room = now.left.saturating_sub(danger(now));
+    let room = now.left.saturating_sub(now.reserve() / 2);
     Duration::from_nanos(room / FASTEST_BYTES_PER_NS).clamp(PAUSES.0, PAUSES.1)
 }
 
@@ -148,7 +145,7 @@ mod tests {
 
     #[test]
     fn it_is_looked_at_the_more_often_the_less_there_is() {
-        let pauses = [0, 768 * M, 784 * M, 2816 * M, 1 << 40].map(|bytes| pause(&left(bytes)).as_micros());
+        let pauses = [0, 512 * M, 528 * M, 2560 * M, 1 << 40].map(|bytes| pause(&left(bytes)).as_micros());
         assert_eq!(pauses, [1_000, 1_000, 1_048, 134_217, 1_000_000]);
     }
 }

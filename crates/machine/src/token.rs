@@ -6,10 +6,10 @@
 //!   '----give-------'                            '--taken over by the first waiter, once the call has lasted--> Running(other)
 //! ```
 //! A thread that enters the host only marks the token stealable, and takes it back with one compare-exchange when
-//! nobody took it over meanwhile: handing it over at every system call would cost 14 us each time. (Where the call is going to
-//! wait, as for a pipe that is empty, the thread gives the token at once.) The first of the
-//! waiters watches: a call that is still in the host after [`PATIENCE`] loses the token, and a thread that has run for
-//! [`SLICE`] is kicked, so that it passes the token on.
+//! nobody took it over meanwhile: handing it over at every system call would cost 14 us each time. The first of the waiters
+//! watches: a call that is still in the host after [`PATIENCE`] loses the token, and a thread that has run for [`SLICE`] is
+//! kicked, so that it passes the token on. Where a call is going to wait, as for a pipe that is empty, the thread gives the
+//! token before.
 //!
 //! The token can be reserved: while some threads have to end, for the memory that they hold, nobody else takes it.
 //!
