@@ -37,6 +37,27 @@ fn instructions_of_kernels_are_refused_as_the_hardware_does() {
     assert!(story.contains("int2e: signal 11 code 128 trap 13 error 0x172, code+0 at 0"), "{story}");
 }
 
+/// A host may be without 32-bit calls; a guest has them.
+#[test]
+fn calls_of_32_bit_programs_do_what_theirs_do() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let program = compile("old_calls", directory.path());
+    let guest = under_pagewalk(&["--events", "calls"], &program, &[]);
+    let (said, told) = (stdout(&guest), stderr(&guest));
+    for line in ["write: 20 ", "seek back: 7 ", "waitpid: 1, status 42", "restarted read: 4 ", "no such call: -38 "] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(told.contains(r#"write(1, "written by number 4\n", 20) = 20"#), "{told}");
+    assert!(
+        told.contains("the system call 9999 of 32-bit programs (int 0x80) is missing and answers ENOSYS"),
+        "{told}"
+    );
+    let native = natively(&program, &[]);
+    if native.status.success() {
+        assert_eq!(said, stdout(&native));
+    }
+}
+
 /// A death by #GP has one cause, which is told.
 #[test]
 fn a_death_by_an_instruction_of_kernels_names_it() {

@@ -120,11 +120,13 @@ fn is_too_long(bytes: &[u8; LONGEST_INSTRUCTION]) -> bool {
     rest.is_empty() || !instruction.is_invalid() && dropped + instruction.len() > LONGEST_INSTRUCTION
 }
 
-/// `int n`: a program may use the gates of #BP and #OF, and no other (SDM vol. 3, 6.12.1.1).
+/// `int n`: a program may use the gates of #BP and #OF and the one of Linux's old system calls, and no other (SDM vol. 3,
+/// 6.12.1.1).
 fn interrupt(next: VirtAddr, vector: u8) -> Result<Next, Exit> {
     match vector {
         3 => Ok(Next::Stop(next, Exit::Exception(Exception::Breakpoint))),
         4 => Ok(Next::Stop(next, Exit::Exception(Exception::Overflow))),
+        0x80 => Ok(Next::Stop(next, Exit::OldSyscall)),
         _ => Err(Exit::Exception(Exception::Selector(u16::from(vector) * 8 + 2))),
     }
 }

@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Exit {
     /// A `syscall` instruction; RIP is past it, RCX and R11 are set.
     Syscall,
+    /// An `int 80h`, the system call of 32-bit programs; RIP is past it.
+    OldSyscall,
     /// The walk refused an access to an address of the space.
     Fault(Fault),
     /// The instruction raised an exception.

@@ -1,6 +1,6 @@
 //! The kernel: tasks, processes, memory, and the entry points that the machine calls under the kernel lock.
 
-use crate::calls::{HostBuffers, LockWaiter, Owners, Peers, PidFile};
+use crate::calls::{Gate, HostBuffers, LockWaiter, Owners, Peers, PidFile};
 use crate::exec::{LoadError, NewProgram, Program};
 use crate::ipc::Ipc;
 use crate::mm::{Aslr, Mm, MmConfig, SpaceId};
@@ -197,9 +197,9 @@ impl Kernel {
     }
 
     /// Executes the system call that a task's registers ask for.
-    pub fn syscall(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
+    pub fn syscall(&mut self, tid: Tid, registers: &mut Registers, gate: Gate) -> Outcome {
         self.note_host_thread(tid);
-        self.begin_call(tid, registers)
+        self.begin_call(tid, registers, gate)
     }
 
     /// Goes on with a call after the host's part of it; `result` is what the host answered.

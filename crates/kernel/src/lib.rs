@@ -24,6 +24,7 @@ mod timers;
 mod waiting;
 mod warning;
 
+pub use calls::Gate;
 pub use common::Sharing;
 pub use errno::Errno;
 pub use exec::{Architecture, ByteOrder, Image, LoadError};

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Warning {
     /// A system call that nobody has written.
     MissingCall(String),
+    /// The number of a system call by `int 0x80` that does not stand for one of x86-64.
+    MissingOldCall(u32),
     /// A system call that is never executed, and why.
     RefusedCall(String, &'static str),
     /// The path of an executed file whose set-user-ID or set-group-ID bit would have given other rights.
@@ -20,6 +22,9 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingCall(name) => write!(f, "the system call {name} is missing and answers ENOSYS"),
+            Self::MissingOldCall(nr) => {
+                write!(f, "the system call {nr} of 32-bit programs (int 0x80) is missing and answers ENOSYS")
+            }
             Self::RefusedCall(name, why) => write!(f, "the system call {name} is refused with ENOSYS: {why}"),
             Self::IgnoredBits(path) => {
                 let path = String::from_utf8_lossy(path);

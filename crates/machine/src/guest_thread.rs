@@ -13,10 +13,10 @@ use crate::death::{self, LastFault};
 use crate::shared::Shared;
 use crate::tasks::Sleeper;
 use crate::token::Passed;
-use addr::{Gpr, Registers};
+use addr::Registers;
 use engine::{Budget, Cpu, Exception, Exit, Fault};
 use kernel::mm::SpaceId;
-use kernel::{HostCall, Kernel, Outcome, Sharing, Spawn, Tid, Trap};
+use kernel::{Gate, HostCall, Kernel, Outcome, Sharing, Spawn, Tid, Trap};
 use mmu::Tables;
 use std::io;
 use std::sync::mpsc::sync_channel;
@@ -198,7 +198,8 @@ impl GuestThread {
     /// Tells the kernel why the thread left its program.
     fn tell(&mut self, exit: Exit, space: SpaceId, mut registers: MutexGuard<'_, Registers>) -> Outcome {
         match exit {
-            Exit::Syscall => self.system_call(&mut registers),
+            Exit::Syscall => self.system_call(&mut registers, Gate::Syscall),
+            Exit::OldSyscall => self.system_call(&mut registers, Gate::Interrupt),
             Exit::Fault(fault) => self.resolve(fault, &mut registers),
             Exit::Exception(exception) => self.exception(exception, &registers),
             Exit::Kicked | Exit::Budget => {
@@ -215,12 +216,12 @@ impl GuestThread {
         }
     }
 
-    fn system_call(&mut self, registers: &mut Registers) -> Outcome {
-        let number = registers.get(Gpr::Rax) as i64;
+    fn system_call(&mut self, registers: &mut Registers, gate: Gate) -> Outcome {
+        let number = gate.asked(registers).map_or(-1, |(number, _)| number as i64);
         if self.ends_first_process(number) {
             self.keep_maps();
         }
-        let call = |kernel: &mut Kernel| (kernel.syscall(self.tid, registers), kernel.take_new_arrivals());
+        let call = |kernel: &mut Kernel| (kernel.syscall(self.tid, registers, gate), kernel.take_new_arrivals());
         let (outcome, arrivals) = self.shared.with_kernel(call);
         if let Some(arrivals) = arrivals {
             self.shared.serve_owners(arrivals);

@@ -18,6 +18,7 @@ mod files;
 mod filled;
 mod futex;
 mod futex_waitv;
+mod gate;
 mod host_call;
 mod identity;
 mod in_parts;
@@ -67,6 +68,7 @@ use crate::task::Tid;
 use crate::waiting::Waiting;
 use crate::warning::Warning;
 use addr::{Gpr, Registers};
+pub use gate::Gate;
 use host::call::{Call, NOT_BEGUN};
 use std::time::Instant;
 
@@ -85,6 +87,8 @@ pub(crate) struct CallInProgress {
     pub nr: u64,
     /// Its arguments.
     pub words: [u64; 6],
+    /// How it was made, and what RAX was.
+    pub made: (Gate, u64),
     /// Where it was made: the stack, and the instruction after it.
     pub at: (u64, u64),
     /// Its arguments as they are printed, if they are.
@@ -147,14 +151,18 @@ impl Args {
 
 impl Kernel {
     /// Begins the call that the registers ask for.
-    pub(crate) fn begin_call(&mut self, tid: Tid, registers: &mut Registers) -> Outcome {
-        let nr = registers.get(Gpr::Rax);
-        let words = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9].map(|register| registers.get(register));
+    pub(crate) fn begin_call(&mut self, tid: Tid, registers: &mut Registers, gate: Gate) -> Outcome {
+        let rax = registers.get(Gpr::Rax);
+        let Some((nr, words)) = gate.asked(registers) else {
+            self.warnings.add(Warning::MissingOldCall(rax as u32));
+            registers.set(Gpr::Rax, Errno::ENOSYS.as_result());
+            return Outcome::Done;
+        };
         let args = Args { tid, nr, words };
-        let at = (registers.get(Gpr::Rsp), registers.rip.get());
+        let (made, at) = ((gate, rax), (registers.get(Gpr::Rsp), registers.rip.get()));
         let printed = self.print_arguments(&args);
         self.task(tid).call =
-            Some(CallInProgress { nr, words, at, printed, progress: in_parts::Progress::default(), block: None });
+            Some(CallInProgress { nr, words, made, at, printed, progress: in_parts::Progress::default(), block: None });
         let flow = self.dispatch(&args, registers);
         self.settle(tid, registers, flow)
     }

@@ -3,7 +3,7 @@
 use crate::table::{self, Class};
 use crate::terminal::Terminal;
 use crate::warning::Warning;
-use crate::{Errno, Kernel, KernelConfig, Outcome};
+use crate::{Errno, Gate, Kernel, KernelConfig, Outcome};
 use addr::{Gpr, Registers, VirtAddr};
 use mmu::Memory;
 use std::fs::File;
@@ -34,7 +34,7 @@ pub(crate) fn call(nr: u64, kernel: &mut Kernel, tid: crate::Tid, registers: &mu
         registers.set(register, 0);
     }
     registers.set(Gpr::Rax, nr);
-    kernel.syscall(tid, registers)
+    kernel.syscall(tid, registers, Gate::Syscall)
 }
 
 /// A call that the table gives to the kernel, and that no family knows, would panic here.
@@ -105,7 +105,7 @@ fn a_typed_character_is_told_after_the_host_has_it() {
             registers.set(register, word);
         }
         let is_told = |kernel: &Kernel| kernel.processes[&pid].pending.set().has(libc::SIGINT);
-        let Outcome::HostCall(asked) = kernel.syscall(tid, registers) else { panic!("the host writes") };
+        let Outcome::HostCall(asked) = kernel.syscall(tid, registers, Gate::Syscall) else { panic!("the host writes") };
         assert!(!is_told(kernel));
         kernel.finish(tid, registers, asked, 1);
         assert!(is_told(kernel));

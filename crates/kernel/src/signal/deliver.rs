@@ -96,9 +96,9 @@ impl Kernel {
         match interruption(registers) {
             Some(ERESTART_RESTARTBLOCK) => {
                 task.restart = call.block;
-                again(registers, libc::SYS_restart_syscall as u64);
+                again(registers, call.made.0.restart());
             }
-            Some(_) => again(registers, call.nr),
+            Some(_) => again(registers, call.made.1),
             None => {}
         }
     }
@@ -107,8 +107,8 @@ impl Kernel {
         let task = self.task(tid);
         if let Some(call) = task.call.take() {
             match interruption(registers) {
-                Some(ERESTARTSYS) if action.flags & libc::SA_RESTART as u64 != 0 => again(registers, call.nr),
-                Some(ERESTARTNOINTR) => again(registers, call.nr),
+                Some(ERESTARTSYS) if action.flags & libc::SA_RESTART as u64 != 0 => again(registers, call.made.1),
+                Some(ERESTARTNOINTR) => again(registers, call.made.1),
                 Some(_) => registers.set(Gpr::Rax, Errno::EINTR.as_result()),
                 None => {}
             }
@@ -222,7 +222,7 @@ fn interruption(registers: &Registers) -> Option<Errno> {
 }
 
 /// Makes a call again, or another one in its place.
-fn again(registers: &mut Registers, nr: u64) {
-    registers.set(Gpr::Rax, nr);
+fn again(registers: &mut Registers, rax: u64) {
+    registers.set(Gpr::Rax, rax);
     registers.rip = VirtAddr::new(registers.rip.get().wrapping_sub(SYSCALL_BYTES));
 }

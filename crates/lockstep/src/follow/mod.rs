@@ -23,7 +23,7 @@ use host::call::Interrupt;
 use host::guest_thread;
 use host::traced::Stop;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
-use kernel::{Kernel, KernelConfig, LoadError, Outcome, Status, Tid};
+use kernel::{Gate, Kernel, KernelConfig, LoadError, Outcome, Status, Tid};
 use mirror::Mirror;
 use mmu::{Memory, Tables};
 use std::collections::HashMap;
@@ -184,7 +184,8 @@ impl Follower {
     fn tell(&mut self, exit: Exit) -> Outcome {
         let Self { kernel, tid, registers, .. } = self;
         match exit {
-            Exit::Syscall => kernel.syscall(*tid, registers),
+            Exit::Syscall => kernel.syscall(*tid, registers, Gate::Syscall),
+            Exit::OldSyscall => kernel.syscall(*tid, registers, Gate::Interrupt),
             Exit::Fault(fault) => kernel.fault(*tid, registers, fault.addr, fault.refusal),
             Exit::Exception(exception) => kernel.exception(*tid, registers, machine::trap_of(exception)),
             Exit::Kicked | Exit::Budget | Exit::Chaos(_) => Outcome::Done,
@@ -208,7 +209,7 @@ impl Follower {
         for _ in 0..count {
             match self.step(&mut done)? {
                 Stepped::On => {}
-                Stepped::Ours if exit == Exit::Syscall => break,
+                Stepped::Ours if matches!(exit, Exit::Syscall | Exit::OldSyscall) => break,
                 Stepped::Ours => {
                     self.agreement.told += 1;
                     return self.take_ours(exit, tables, &done);
@@ -286,9 +287,10 @@ impl Follower {
         if self.left_inside(&host) {
             return self.take_ours(exit, tables, done);
         }
+        if matches!(exit, Exit::Syscall | Exit::OldSyscall) {
+            host.rip = VirtAddr::new(self.instruction(host.rip).next_ip());
+        }
         if exit == Exit::Syscall {
-            let instruction = self.instruction(host.rip);
-            host.rip = VirtAddr::new(instruction.next_ip());
             host.set(Gpr::Rcx, host.rip.get());
             host.set(Gpr::R11, self.registers.get(Gpr::R11));
         }

@@ -38,35 +38,37 @@ impl Done {
 /// taken from our run.
 pub fn is_ours_to_tell(instruction: &Instruction) -> bool {
     use Mnemonic::*;
-    matches!(
-        instruction.mnemonic(),
-        Cpuid
-            | Xgetbv
-            | Rdtsc
-            | Rdtscp
-            | Rdpid
-            | Rdrand
-            | Rdseed
-            | Xsave
-            | Xsave64
-            | Xsavec
-            | Xsavec64
-            | Xsaveopt
-            | Xsaveopt64
-            | Xrstor
-            | Xrstor64
-            | Fxsave
-            | Fxsave64
-            | Fnsave
-            | Fnstenv
-            | Syscall
-            | Sgdt
-            | Sidt
-            | Sldt
-            | Smsw
-            | Str
-            | INVALID
-    )
+    let is_old_call = instruction.mnemonic() == Int && instruction.immediate8() == 0x80;
+    is_old_call
+        || matches!(
+            instruction.mnemonic(),
+            Cpuid
+                | Xgetbv
+                | Rdtsc
+                | Rdtscp
+                | Rdpid
+                | Rdrand
+                | Rdseed
+                | Xsave
+                | Xsave64
+                | Xsavec
+                | Xsavec64
+                | Xsaveopt
+                | Xsaveopt64
+                | Xrstor
+                | Xrstor64
+                | Fxsave
+                | Fxsave64
+                | Fnsave
+                | Fnstenv
+                | Syscall
+                | Sgdt
+                | Sidt
+                | Sldt
+                | Smsw
+                | Str
+                | INVALID
+        )
 }
 
 /// Whether the instruction is done in several steps.

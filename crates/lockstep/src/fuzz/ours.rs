@@ -111,7 +111,7 @@ fn entry(pfn: Pfn, perms: Perms) -> Entry {
 
 fn ending(exit: Exit) -> Ending {
     match exit {
-        Exit::Syscall => Ending::Syscall,
+        Exit::Syscall | Exit::OldSyscall => Ending::Syscall,
         Exit::Fault(fault) => Ending::Fault { addr: fault.addr, access: Some(fault.access) },
         Exit::Exception(exception) => match exception {
             engine::Exception::Breakpoint => Ending::Trap,
