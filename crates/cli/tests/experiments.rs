@@ -9,14 +9,23 @@ use std::process::Output;
 
 const MIB_100: u64 = 100 << 20;
 
+/// A host that takes a page away for its own reasons counts a fault more, once in some hundred runs.
+const NATIVE_RUNS: usize = 3;
+
 /// Runs a program both ways; the transcripts are equal, and the one is returned.
 fn same_story(name: &str, arguments: impl Fn(&Path) -> Vec<String>) -> (String, Output) {
     let directory = tempfile::tempdir().unwrap();
     let program = compile(name, directory.path());
     let arguments = arguments(directory.path());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let native = natively(&program, &arguments);
     let guest = under_pagewalk(&["--ram", "512M"], &program, &arguments);
+    let mut native = natively(&program, &arguments);
+    for _ in 1..NATIVE_RUNS {
+        if stdout(&native) == stdout(&guest) {
+            break;
+        }
+        native = natively(&program, &arguments);
+    }
     assert_eq!(stdout(&guest), stdout(&native), "stderr: {}", stderr(&guest));
     assert_eq!(guest.status.code(), native.status.code(), "stderr: {}", stderr(&guest));
     assert_eq!(guest.status.signal(), native.status.signal());
