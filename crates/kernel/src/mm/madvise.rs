@@ -110,12 +110,12 @@ impl Mm {
         let areas: Vec<_> = self.space(id).areas.overlapping(range).cloned().collect();
         for area in areas {
             let part = area.pages.intersection(range);
-            let Backing::Shared { object, .. } = &area.backing else {
-                return Err(if area.backing.is_anonymous() { Errno::EINVAL } else { Errno::EACCES });
-            };
             if area.traits.is_locked() {
                 return Err(Errno::EINVAL);
             }
+            let Backing::Shared { object, .. } = &area.backing else {
+                return Err(if area.backing.is_anonymous() { Errno::EINVAL } else { Errno::EACCES });
+            };
             if !area.may.contains(Perms::WRITE) {
                 return Err(Errno::EACCES);
             }

@@ -274,3 +274,20 @@ fn shared_memory_is_seen_by_the_child_and_goes_with_its_last_map() {
     assert_eq!(world.load(start), Ok(0));
     world.end();
 }
+
+/// madvise(2): EINVAL for locked pages, EACCES for a file that is not mapped shared and writable; both are asked in that
+/// order.
+#[test]
+fn what_is_locked_is_not_removed_whatever_it_is() {
+    let (mut world, _file, id) = file_world(MmConfig::default(), K);
+    let private = world.map_file(id, K, R, MAP_PRIVATE, OpenMode::ReadWrite).expect("it is readable");
+    let remove = |world: &mut World, start| world.mm.madvise(world.id, start, K, libc::MADV_REMOVE as u64);
+    assert_eq!(remove(&mut world, private), Err(Errno::EACCES));
+    let shared = world.map_file(id, K, R, MAP_SHARED, OpenMode::ReadOnly).expect("it is readable");
+    assert_eq!(remove(&mut world, shared), Err(Errno::EACCES));
+    for start in [private, shared] {
+        world.mm.mlock(world.id, start, K, 0).expect("it can be read");
+        assert_eq!(remove(&mut world, start), Err(Errno::EINVAL));
+    }
+    world.end();
+}
