@@ -4,27 +4,45 @@
 //! the host is a virtual machine itself that has to ask for the memory. Where memory is used from one end to the other,
 //! another thread touches the next huge page meanwhile.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 
 /// The size and alignment of the host's huge pages (SDM vol. 3, 5.5.4).
 pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// How far the use of a mapping has come. Only a hint: what is used without it is committed as ever.
-pub struct Frontier {
-    /// The address from which on the next huge page is asked for: half a page before that.
+/// The size of its others.
+const PAGE_BYTES: usize = 4096;
+
+/// Memory of the host that can be read and written, all zeros at first, in huge pages where it has them. Used from its
+/// first byte on.
+pub struct Reservation {
+    mapping: Arc<Mapping>,
+    /// The address from which on the next huge page is asked for: half a page before that. Only a hint: what is used
+    /// without it is committed as ever.
     next: AtomicUsize,
-    end: usize,
 }
 
-impl Frontier {
-    /// At the start of a mapping that ends at an address.
-    pub fn new(start: usize, end: usize) -> Self {
-        Self { next: AtomicUsize::new(start.next_multiple_of(HUGE_PAGE_BYTES) + HUGE_PAGE_BYTES / 2), end }
+impl Reservation {
+    /// Reserves a range of bytes, which begins with a huge page; `more` than reading and writing may be allowed.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(bytes: usize, more: libc::c_int) -> io::Result<Self> {
+        let mapping = Mapping::new(bytes, libc::PROT_READ | libc::PROT_WRITE | more)?;
+        let next = AtomicUsize::new(mapping.start.as_ptr() as usize + HUGE_PAGE_BYTES / 2);
+        Ok(Self { mapping: Arc::new(mapping), next })
     }
 
-    /// The mapping is used up to an address.
+    /// Its first byte.
+    #[inline]
+    pub fn start(&self) -> NonNull<u8> {
+        self.mapping.start
+    }
+
+    /// It is used up to an address.
     #[inline]
     pub fn reach(&self, address: usize) {
         if address >= self.next.load(Ordering::Relaxed) {
@@ -36,55 +54,93 @@ impl Frontier {
     fn ask_beyond(&self, address: usize) {
         let page = address.next_multiple_of(HUGE_PAGE_BYTES);
         self.next.store(page + HUGE_PAGE_BYTES / 2, Ordering::Relaxed);
-        if page + HUGE_PAGE_BYTES <= self.end
+        let offset = page - self.mapping.start.as_ptr() as usize;
+        if offset + HUGE_PAGE_BYTES <= self.mapping.bytes
             && let Some(thread) = thread()
         {
             // Its end would be the end of the process.
-            let _ = thread.send(page);
+            let _ = thread.send((Arc::clone(&self.mapping), offset));
         }
     }
 }
 
-/// The thread that touches pages, begun when the first is to be; `None` if the host has no thread to spare.
-fn thread() -> Option<&'static Sender<usize>> {
-    static THREAD: OnceLock<Option<Sender<usize>>> = OnceLock::new();
+/// A mapping, which lives as long as somebody uses or commits it.
+struct Mapping {
+    start: NonNull<u8>,
+    bytes: usize,
+    /// What was reserved, the alignment included.
+    reserved: *mut libc::c_void,
+}
+
+// SAFETY: it is an address; memory is reached through its owner's methods, and by `commit`.
+unsafe impl Send for Mapping {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(bytes: usize, protection: libc::c_int) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh anonymous mapping at an address of the host's choice aliases nothing.
+        let reserved = unsafe { libc::mmap(ptr::null_mut(), bytes + HUGE_PAGE_BYTES, protection, flags, -1, 0) };
+        if reserved == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let first = reserved.cast::<u8>();
+        // SAFETY: the reservation is longer than `bytes` by one alignment.
+        let start = unsafe { first.add(first.align_offset(HUGE_PAGE_BYTES)) };
+        // SAFETY: the range is in the reservation. The advice may be refused; then pages are small.
+        unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        let start = NonNull::new(start).expect("a successful mmap without MAP_FIXED is not null");
+        Ok(Self { start, bytes, reserved })
+    }
+
+    /// Has the host commit a huge page at an offset. By touching it, because that lets other threads change other mappings
+    /// meanwhile: madvise(2) would keep even malloc waiting.
+    fn commit(&self, offset: usize) {
+        for at in (offset..offset + HUGE_PAGE_BYTES).step_by(PAGE_BYTES) {
+            assert!(at < self.bytes, "what is committed was reserved");
+            // SAFETY: the byte is in the mapping, which lives as long as `self`. It keeps its value, whoever stores to it
+            // at the same time.
+            unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(at)) }.fetch_or(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, which nobody can reach once the owner is gone.
+        unsafe { libc::munmap(self.reserved, self.bytes + HUGE_PAGE_BYTES) };
+    }
+}
+
+/// The thread that commits pages, begun when the first is to be; `None` if the host has no thread to spare.
+fn thread() -> Option<&'static Sender<(Arc<Mapping>, usize)>> {
+    static THREAD: OnceLock<Option<Sender<(Arc<Mapping>, usize)>>> = OnceLock::new();
     let start = || {
-        let (sender, receiver) = mpsc::channel();
-        let commit = move || receiver.into_iter().for_each(commit);
+        let (sender, receiver) = mpsc::channel::<(Arc<Mapping>, usize)>();
+        let commit = move || receiver.into_iter().for_each(|(mapping, offset)| mapping.commit(offset));
         std::thread::Builder::new().name("ahead".to_owned()).spawn(commit).ok().map(|_| sender)
     };
     THREAD.get_or_init(start).as_ref()
 }
 
-fn commit(page: usize) {
-    // SAFETY: this changes no byte, even if the mapping has gone meanwhile and another taken its place; where there is
-    // none, or it may not be written, it fails.
-    unsafe { libc::madvise(page as *mut libc::c_void, HUGE_PAGE_BYTES, libc::MADV_POPULATE_WRITE) };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ram;
-    use addr::{PAGE_BYTES, Pfn};
 
     fn is_committed(page: usize) -> bool {
         let mut resident = 0;
         // SAFETY: one page, one byte.
-        unsafe {
-            libc::mincore(page as *mut libc::c_void, PAGE_BYTES as usize, &mut resident) == 0 && resident & 1 == 1
-        }
+        unsafe { libc::mincore(page as *mut libc::c_void, PAGE_BYTES, &mut resident) == 0 && resident & 1 == 1 }
     }
 
     #[test]
     fn the_huge_page_after_one_that_is_half_used_is_committed() {
-        let ram = Ram::new(4 << 9).unwrap();
-        let start = ram.frame_address(Pfn::new(0)) as usize;
-        let first = start.next_multiple_of(HUGE_PAGE_BYTES);
-        let frontier = Frontier::new(start, start + 4 * HUGE_PAGE_BYTES);
-        frontier.reach(first + HUGE_PAGE_BYTES / 2 - 1);
-        frontier.reach(first + HUGE_PAGE_BYTES + HUGE_PAGE_BYTES / 2);
-        while !is_committed(first + 2 * HUGE_PAGE_BYTES) {
+        let memory = Reservation::new(4 * HUGE_PAGE_BYTES, 0).unwrap();
+        let first = memory.start().as_ptr() as usize;
+        memory.reach(first + HUGE_PAGE_BYTES / 2 - 1);
+        memory.reach(first + HUGE_PAGE_BYTES + HUGE_PAGE_BYTES / 2);
+        while !is_committed(first + 3 * HUGE_PAGE_BYTES - PAGE_BYTES) {
             std::thread::yield_now();
         }
         assert!(!is_committed(first + HUGE_PAGE_BYTES), "it was not asked for");
@@ -92,7 +148,16 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_end_is_asked_for() {
-        let frontier = Frontier::new(0, 2 * HUGE_PAGE_BYTES);
-        frontier.reach(2 * HUGE_PAGE_BYTES);
+        let memory = Reservation::new(2 * HUGE_PAGE_BYTES - PAGE_BYTES, 0).unwrap();
+        let first = memory.start().as_ptr() as usize;
+        memory.reach(first + HUGE_PAGE_BYTES / 2);
+        memory.reach(first + 2 * HUGE_PAGE_BYTES - PAGE_BYTES);
+        let again = Reservation::new(2 * HUGE_PAGE_BYTES, 0).unwrap();
+        let other = again.start().as_ptr() as usize;
+        again.reach(other + HUGE_PAGE_BYTES / 2);
+        while !is_committed(other + HUGE_PAGE_BYTES) {
+            std::thread::yield_now();
+        }
+        assert!(!is_committed(first + HUGE_PAGE_BYTES), "the last page is not whole");
     }
 }

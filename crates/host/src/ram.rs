@@ -1,9 +1,8 @@
 //! Simulated RAM: one reservation of host memory, reached only by copying and atomic methods.
 
-use crate::ahead::Frontier;
+use crate::ahead::Reservation;
 use addr::{PAGE_BYTES, Pfn, PhysAddr};
 use std::io;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Simulated RAM.
@@ -11,15 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Guest memory is never a `&[u8]`: generated code of any thread may store to it at any time. All access is by atomic
 /// words or by byte copies, and every method panics when the range leaves RAM, because a physical address is ours.
 pub struct Ram {
-    base: NonNull<u8>,
+    memory: Reservation,
     frame_count: u32,
-    frontier: Frontier,
 }
-
-// SAFETY: the memory is only reached through raw copies and atomic operations; the pointer itself never changes.
-unsafe impl Send for Ram {}
-// SAFETY: as for `Send`; racing copies yield unspecified bytes, as on hardware, and never a reference.
-unsafe impl Sync for Ram {}
 
 impl Ram {
     /// Reserves `frame_count` frames; the host commits each when it is first touched, in huge pages where it can.
@@ -28,31 +21,13 @@ impl Ram {
     /// The host's, when it cannot reserve the address range.
     pub fn new(frame_count: u32) -> io::Result<Self> {
         let bytes = u64::from(frame_count) * PAGE_BYTES;
-        // SAFETY: a fresh anonymous mapping at an address of the host's choice aliases nothing.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                bytes as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the range was mapped just above. The advice may be refused; then pages are small.
-        unsafe { libc::madvise(base, bytes as usize, libc::MADV_HUGEPAGE) };
-        let base = NonNull::new(base.cast()).expect("a successful mmap without MAP_FIXED is not null");
-        let start = base.as_ptr() as usize;
-        Ok(Self { base, frame_count, frontier: Frontier::new(start, start + bytes as usize) })
+        Ok(Self { memory: Reservation::new(bytes as usize, 0)?, frame_count })
     }
 
     /// Says that a frame is about to be used, for the first time or again: memory is taken from the lowest frames.
     #[inline]
     pub fn expect_use(&self, pfn: Pfn) {
-        self.frontier.reach(self.frame_address(pfn) as usize);
+        self.memory.reach(self.frame_address(pfn) as usize);
     }
 
     /// How many frames there are.
@@ -177,14 +152,7 @@ impl Ram {
         let end = at.get().checked_add(bytes as u64).expect("a physical range does not wrap");
         assert!(end <= u64::from(self.frame_count) * PAGE_BYTES, "{at:?} and {bytes} bytes lie in RAM");
         // SAFETY: the offset lies in the reservation, as just checked.
-        unsafe { self.base.as_ptr().add(at.get() as usize) }
-    }
-}
-
-impl Drop for Ram {
-    fn drop(&mut self) {
-        // SAFETY: the reservation made in `new`, which nobody can reach once the owner is gone.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.frame_count as usize * PAGE_BYTES as usize) };
+        unsafe { self.memory.start().as_ptr().add(at.get() as usize) }
     }
 }
 
