@@ -23,7 +23,7 @@ use crate::source::{self, FetchRefused, Source};
 use crate::store::{Content, Store};
 use crate::translate::{Parts, Place, Plan, Sharing, Translator, Variant};
 use addr::{Page, Pfn, VirtAddr};
-use host::CodeMemory;
+use host::{CodeMemory, Table};
 use mmu::{CpuView, Memory, Stores, Tables};
 use rustc_hash::FxHashMap;
 use std::io;
@@ -76,14 +76,14 @@ pub struct CodeCache {
     used: u32,
     /// Grows when the whole cache is emptied: what a number meant before means nothing after.
     generation: u64,
-    blocks: Vec<Option<Block>>,
+    blocks: Table<Option<Block>>,
     /// First host byte of each block, in order.
-    starts: Vec<u32>,
-    sites: Vec<Site>,
-    links: Vec<Link>,
+    starts: Table<u32>,
+    sites: Table<Site>,
+    links: Table<Link>,
     helpers: Vec<Helper>,
-    marks: Vec<Mark>,
-    fixups: Vec<Fixup>,
+    marks: Table<Mark>,
+    fixups: Table<Fixup>,
     trees: FxHashMap<u64, Tree>,
     maps: FxHashMap<u64, CodeMap>,
     next_map: u64,
@@ -106,14 +106,13 @@ impl CodeCache {
             translator: Translator::new(),
             used: (gate.bytes as u32).next_multiple_of(64),
             generation: 0,
-            // The host commits them as they fill.
-            blocks: Vec::with_capacity(bytes / 256),
-            starts: Vec::with_capacity(bytes / 256),
-            sites: Vec::with_capacity(bytes / 64),
-            links: Vec::with_capacity(bytes / 128),
+            blocks: Table::with_capacity(bytes / 256)?,
+            starts: Table::with_capacity(bytes / 256)?,
+            sites: Table::with_capacity(bytes / 64)?,
+            links: Table::with_capacity(bytes / 128)?,
             helpers: Vec::new(),
-            marks: Vec::with_capacity(bytes / 32),
-            fixups: Vec::with_capacity(bytes / 64),
+            marks: Table::with_capacity(bytes / 32)?,
+            fixups: Table::with_capacity(bytes / 64)?,
             trees: FxHashMap::default(),
             maps: FxHashMap::default(),
             next_map: 0,

@@ -2,10 +2,11 @@
 //!
 //! The host finds and clears a page when it is first touched, and a huge page takes it long: up to some milliseconds where
 //! the host is a virtual machine itself that has to ask for the memory. Where memory is used from one end to the other,
-//! another thread touches the next huge page meanwhile.
+//! another thread touches what comes next meanwhile.
 
 use std::hint;
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -17,12 +18,32 @@ pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// The size of its others.
 const PAGE_BYTES: usize = 4096;
 
-/// Memory of the host that can be read and written, all zeros at first, in huge pages where it has them. Used from its
-/// first byte on.
+/// Which pages of the host memory lies in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pages {
+    /// Huge ones, where it has them.
+    Huge,
+    /// Small ones: what is used little takes little.
+    Small,
+}
+
+impl Pages {
+    /// What is committed at a time.
+    fn step_bytes(self) -> usize {
+        match self {
+            Self::Huge => HUGE_PAGE_BYTES,
+            Self::Small => 512 << 10,
+        }
+    }
+}
+
+/// Memory of the host that can be read and written, all zeros at first. Used from its first byte on.
 pub struct Reservation {
     mapping: Arc<Mapping>,
-    /// The address from which on the next huge page is asked for: half a page before that. Only a hint: what is used
-    /// without it is committed as ever.
+    /// What is committed at a time.
+    step_bytes: usize,
+    /// The address from which on the next step is asked for: half a step before that. Only a hint: what is used without it
+    /// is committed as ever.
     next: AtomicUsize,
 }
 
@@ -31,10 +52,11 @@ impl Reservation {
     ///
     /// # Errors
     /// The host's.
-    pub fn new(bytes: usize, more: libc::c_int) -> io::Result<Self> {
-        let mapping = Mapping::new(bytes, libc::PROT_READ | libc::PROT_WRITE | more)?;
-        let next = AtomicUsize::new(mapping.start.as_ptr() as usize + HUGE_PAGE_BYTES / 2);
-        Ok(Self { mapping: Arc::new(mapping), next })
+    pub fn new(bytes: usize, pages: Pages, more: libc::c_int) -> io::Result<Self> {
+        let mapping = Mapping::new(bytes, pages, libc::PROT_READ | libc::PROT_WRITE | more)?;
+        let step_bytes = pages.step_bytes();
+        let next = AtomicUsize::new(mapping.start.as_ptr() as usize + step_bytes / 2);
+        Ok(Self { mapping: Arc::new(mapping), step_bytes, next })
     }
 
     /// Its first byte.
@@ -53,14 +75,15 @@ impl Reservation {
 
     #[cold]
     fn ask_beyond(&self, address: usize) {
-        let page = address.next_multiple_of(HUGE_PAGE_BYTES);
-        self.next.store(page + HUGE_PAGE_BYTES / 2, Ordering::Relaxed);
-        let offset = page - self.mapping.start.as_ptr() as usize;
-        if offset + HUGE_PAGE_BYTES <= self.mapping.bytes
+        let step = address.next_multiple_of(self.step_bytes);
+        self.next.store(step + self.step_bytes / 2, Ordering::Relaxed);
+        let offset = step - self.mapping.start.as_ptr() as usize;
+        let wanted = offset..offset + self.step_bytes;
+        if wanted.end <= self.mapping.bytes
             && let Some(thread) = thread()
         {
             // Its end would be the end of the process.
-            let _ = thread.send((Arc::clone(&self.mapping), offset));
+            let _ = thread.send((Arc::clone(&self.mapping), wanted));
         }
     }
 }
@@ -79,7 +102,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(bytes: usize, protection: libc::c_int) -> io::Result<Self> {
+    fn new(bytes: usize, pages: Pages, protection: libc::c_int) -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a fresh anonymous mapping at an address of the host's choice aliases nothing.
         let reserved = unsafe { libc::mmap(ptr::null_mut(), bytes + HUGE_PAGE_BYTES, protection, flags, -1, 0) };
@@ -89,16 +112,18 @@ impl Mapping {
         let first = reserved.cast::<u8>();
         // SAFETY: the reservation is longer than `bytes` by one alignment.
         let start = unsafe { first.add(first.align_offset(HUGE_PAGE_BYTES)) };
-        // SAFETY: the range is in the reservation. The advice may be refused; then pages are small.
-        unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        if pages == Pages::Huge {
+            // SAFETY: the range is in the reservation. The advice may be refused; then pages are small.
+            unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        }
         let start = NonNull::new(start).expect("a successful mmap without MAP_FIXED is not null");
         Ok(Self { start, bytes, reserved })
     }
 
-    /// Has the host commit a huge page at an offset. By touching it, because that lets other threads change other mappings
+    /// Has the host commit a range of bytes. By touching it, because that lets other threads change other mappings
     /// meanwhile: madvise(2) would keep even malloc waiting.
-    fn commit(&self, offset: usize) {
-        for at in (offset..offset + HUGE_PAGE_BYTES).step_by(PAGE_BYTES) {
+    fn commit(&self, wanted: Range<usize>) {
+        for at in wanted.step_by(PAGE_BYTES) {
             assert!(at < self.bytes, "what is committed was reserved");
             // A compiler that knew the zero would load the byte only, and the host would show a page of zeros.
             let nothing = hint::black_box(0);
@@ -116,12 +141,15 @@ impl Drop for Mapping {
     }
 }
 
-/// The thread that commits pages, begun when the first is to be; `None` if the host has no thread to spare.
-fn thread() -> Option<&'static Sender<(Arc<Mapping>, usize)>> {
-    static THREAD: OnceLock<Option<Sender<(Arc<Mapping>, usize)>>> = OnceLock::new();
+/// What is to be committed.
+type Wanted = (Arc<Mapping>, Range<usize>);
+
+/// The thread that commits memory, begun when the first is to be; `None` if the host has no thread to spare.
+fn thread() -> Option<&'static Sender<Wanted>> {
+    static THREAD: OnceLock<Option<Sender<Wanted>>> = OnceLock::new();
     let start = || {
-        let (sender, receiver) = mpsc::channel::<(Arc<Mapping>, usize)>();
-        let commit = move || receiver.into_iter().for_each(|(mapping, offset)| mapping.commit(offset));
+        let (sender, receiver) = mpsc::channel::<Wanted>();
+        let commit = move || receiver.into_iter().for_each(|(mapping, wanted)| mapping.commit(wanted));
         std::thread::Builder::new().name("ahead".to_owned()).spawn(commit).ok().map(|_| sender)
     };
     THREAD.get_or_init(start).as_ref()
@@ -148,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_huge_page_after_one_that_is_half_used_is_committed() {
-        let memory = Reservation::new(4 * HUGE_PAGE_BYTES, 0).unwrap();
+        let memory = Reservation::new(4 * HUGE_PAGE_BYTES, Pages::Huge, 0).unwrap();
         let first = memory.start().as_ptr() as usize;
         memory.reach(first + HUGE_PAGE_BYTES / 2 - 1);
         memory.reach(first + HUGE_PAGE_BYTES + HUGE_PAGE_BYTES / 2);
@@ -161,11 +189,11 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_end_is_asked_for() {
-        let memory = Reservation::new(2 * HUGE_PAGE_BYTES - PAGE_BYTES, 0).unwrap();
+        let memory = Reservation::new(2 * HUGE_PAGE_BYTES - PAGE_BYTES, Pages::Huge, 0).unwrap();
         let first = memory.start().as_ptr() as usize;
         memory.reach(first + HUGE_PAGE_BYTES / 2);
         memory.reach(first + 2 * HUGE_PAGE_BYTES - PAGE_BYTES);
-        let again = Reservation::new(2 * HUGE_PAGE_BYTES, 0).unwrap();
+        let again = Reservation::new(2 * HUGE_PAGE_BYTES, Pages::Huge, 0).unwrap();
         let other = again.start().as_ptr() as usize;
         again.reach(other + HUGE_PAGE_BYTES / 2);
         wait_until_committed(&again);

@@ -1,6 +1,6 @@
 //! Executable memory for generated code.
 
-use crate::ahead::Reservation;
+use crate::ahead::{Pages, Reservation};
 use std::io;
 
 /// A reservation of memory that can be written and executed.
@@ -19,7 +19,7 @@ impl CodeMemory {
     /// # Errors
     /// The host's, when it refuses memory that is both writable and executable.
     pub fn new(bytes: usize) -> io::Result<Self> {
-        Ok(Self { memory: Reservation::new(bytes, libc::PROT_EXEC)?, bytes })
+        Ok(Self { memory: Reservation::new(bytes, Pages::Huge, libc::PROT_EXEC)?, bytes })
     }
 
     /// How many bytes there are.

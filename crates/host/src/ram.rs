@@ -1,6 +1,6 @@
 //! Simulated RAM: one reservation of host memory, reached only by copying and atomic methods.
 
-use crate::ahead::Reservation;
+use crate::ahead::{Pages, Reservation};
 use addr::{PAGE_BYTES, Pfn, PhysAddr};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ impl Ram {
     /// The host's, when it cannot reserve the address range.
     pub fn new(frame_count: u32) -> io::Result<Self> {
         let bytes = u64::from(frame_count) * PAGE_BYTES;
-        Ok(Self { memory: Reservation::new(bytes as usize, 0)?, frame_count })
+        Ok(Self { memory: Reservation::new(bytes as usize, Pages::Huge, 0)?, frame_count })
     }
 
     /// Says that a frame is about to be used, for the first time or again: memory is taken from the lowest frames.
