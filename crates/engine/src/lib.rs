@@ -161,6 +161,8 @@ impl Engine {
     /// # Errors
     /// The host's, when it refuses executable memory.
     pub fn new(memory: Arc<Memory>, config: EngineConfig) -> io::Result<Self> {
+        // Files that are mapped may be shortened under our hands, also before anything runs.
+        trap::prepare_process();
         let plan = plan_of(&config);
         let cache = CodeCache::new(Arc::clone(&memory), config.code_cache_bytes, plan)?;
         Ok(Self { memory, config, cache: Mutex::new(cache) })

@@ -1,5 +1,6 @@
 //! A host file that stays readable for as long as somebody maps it.
 
+use crate::mapped_file::FileBytes;
 use crate::vault::VaultFile;
 use std::fs::File;
 use std::io;
@@ -51,24 +52,21 @@ impl KeptFile {
     pub fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.place {
             Place::Here(file) => read_fully(file, to, offset),
-            Place::Vault(file) => file.read_with(to.len(), offset, |bytes| {
-                to[..bytes.len()].copy_from_slice(bytes);
-                bytes.len()
-            }),
+            Place::Vault(file) => file.read_at(to, offset),
         }
     }
 
-    /// Shows bytes at an offset to a function, in memory that is used again: at most `bytes` of them, fewer only at the
-    /// end of the file.
+    /// Shows bytes at an offset to a function: at most `bytes` of them, fewer only at the end of the file. Behind that, its
+    /// last page may show as zeros.
     ///
     /// # Errors
     /// The host's; the function is not called then.
-    pub fn read_with<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+    pub fn read_with<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(FileBytes<'_>) -> R) -> io::Result<R> {
         match &self.place {
             Place::Here(file) => {
                 let mut buffer = vec![0; bytes];
                 let count = read_fully(file, &mut buffer, offset)?;
-                Ok(see(&buffer[..count]))
+                Ok(see(FileBytes::of(&buffer[..count])))
             }
             Place::Vault(file) => file.read_with(bytes, offset, see),
         }

@@ -33,7 +33,7 @@ pub use code_memory::CodeMemory;
 pub use cpu::set_gs_base;
 pub use host_memory::{HostMemory, MemoryTellers, pages_present, return_free_heap};
 pub use kept_file::{FileIdentity, KeptFile};
-pub use mapped_file::MappedFile;
+pub use mapped_file::{FileBytes, MappedFile};
 pub use peer::Peer;
 pub use ram::Ram;
 pub use ready_pipe::{Ready, ReadyPipe, is_non_blocking};

@@ -1,6 +1,7 @@
 //! Simulated RAM: one reservation of host memory, reached only by copying and atomic methods.
 
 use crate::ahead::{Pages, Reservation};
+use crate::mapped_file::FileBytes;
 use addr::{PAGE_BYTES, Pfn, PhysAddr};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,6 +76,13 @@ impl Ram {
     pub fn write(&self, at: PhysAddr, from: &[u8]) {
         // SAFETY: `address` checked the range, and `from` is ours, so the two do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at, from.len()), from.len()) }
+    }
+
+    /// Copies bytes of a file in.
+    #[inline]
+    pub fn write_from(&self, at: PhysAddr, from: FileBytes<'_>) {
+        // SAFETY: `address` checked the range; no file is mapped where RAM is, and no reference to RAM is ever made.
+        unsafe { from.copy_to(self.address(at, from.len())) }
     }
 
     /// Fills a frame with zeros.

@@ -37,7 +37,7 @@ impl ReadyPipe {
         // SAFETY: the host has just made both for us alone.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         let ino = number_of(reader.as_raw_fd()).unwrap_or(0);
-        let writer = vault.keep_writer(writer.as_fd())?;
+        let writer = vault.keep_file(writer.as_fd())?;
         Ok((reader.into_raw_fd(), Self { writer, ino }))
     }
 

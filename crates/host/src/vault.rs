@@ -6,6 +6,7 @@
 //! which works for files that are deleted or may not be opened again, and reads and writes on behalf of all threads.
 
 use crate::host_memory::MemoryTellers;
+use crate::mapped_file::{FileBytes, MappedFile};
 use crate::window::Window;
 use crate::{HostMemory, KeptFile, Ready};
 use std::fs::File;
@@ -34,7 +35,7 @@ pub(crate) struct Line {
 }
 
 enum Request {
-    Keep { tid: i32, descriptor: RawFd, answer: Sender<io::Result<usize>> },
+    Keep { tid: i32, descriptor: RawFd, answer: Sender<io::Result<(usize, Option<MappedFile>)>> },
     Read { file: usize, bytes: usize, offset: u64, buffer: Vec<u8>, answer: Sender<io::Result<(Vec<u8>, usize)>> },
     Write { file: usize, bytes: Vec<u8>, offset: u64, answer: Sender<io::Result<()>> },
     Metadata { file: usize, answer: Sender<io::Result<std::fs::Metadata>> },
@@ -70,18 +71,15 @@ impl FileVault {
     /// # Errors
     /// The host's: a bad descriptor, or too many kept files.
     pub fn keep(&self, descriptor: BorrowedFd<'_>) -> io::Result<KeptFile> {
-        let (tid, descriptor) = (crate::guest_thread::host_tid(), descriptor.as_raw_fd());
-        let file = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
-        Ok(KeptFile::in_vault(VaultFile { line: Arc::clone(&self.line), file }))
+        Ok(KeptFile::in_vault(self.keep_file(descriptor)?))
     }
 }
 
 impl FileVault {
-    /// Keeps the writing end of a pipe.
-    pub(crate) fn keep_writer(&self, descriptor: BorrowedFd<'_>) -> io::Result<VaultFile> {
+    pub(crate) fn keep_file(&self, descriptor: BorrowedFd<'_>) -> io::Result<VaultFile> {
         let (tid, descriptor) = (crate::guest_thread::host_tid(), descriptor.as_raw_fd());
-        let file = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
-        Ok(VaultFile { line: Arc::clone(&self.line), file })
+        let (file, mapped) = self.line.ask(|answer| Request::Keep { tid, descriptor, answer })?;
+        Ok(VaultFile { line: Arc::clone(&self.line), file, mapped })
     }
 }
 
@@ -107,10 +105,32 @@ impl Line {
 pub(crate) struct VaultFile {
     line: Arc<Line>,
     file: usize,
+    /// Shows most of what is read without the vault, where a file can be mapped.
+    mapped: Option<MappedFile>,
 }
 
 impl VaultFile {
-    pub(crate) fn read_with<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+    pub(crate) fn read_with<R>(
+        &self,
+        bytes: usize,
+        offset: u64,
+        see: impl FnOnce(FileBytes<'_>) -> R,
+    ) -> io::Result<R> {
+        if let Some(shown) = self.mapped.as_ref().and_then(|mapped| mapped.show(offset..offset + bytes as u64)) {
+            return Ok(see(shown.bytes()));
+        }
+        self.ask_for(bytes, offset, |found| see(FileBytes::of(found)))
+    }
+
+    pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.ask_for(to.len(), offset, |found| {
+            to[..found.len()].copy_from_slice(found);
+            found.len()
+        })
+    }
+
+    /// Bytes that the vault reads.
+    fn ask_for<R>(&self, bytes: usize, offset: u64, see: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         let buffer = std::mem::take(&mut *self.line.spare());
         let (buffer, count) =
             self.line.ask(|answer| Request::Read { file: self.file, bytes, offset, buffer, answer })?;
@@ -168,10 +188,11 @@ fn serve(requests: &Receiver<Request>) {
         match request {
             Request::Keep { tid, descriptor, answer } => {
                 let kept = fetch(tid, descriptor).map(|file| {
+                    let mapped = MappedFile::new(&file).ok();
                     let free = files.iter().position(Option::is_none).unwrap_or(files.len());
                     files.resize_with(files.len().max(free + 1), || None);
                     files[free] = Some(Kept { reader: file, writer: None, window: None });
-                    free
+                    (free, mapped)
                 });
                 let _ = answer.send(kept);
             }

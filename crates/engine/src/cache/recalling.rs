@@ -7,7 +7,6 @@ use crate::source;
 use crate::store::record;
 use crate::store::{Content, ProgramId, Store};
 use crate::translate::{Parts, Sharing, Variant};
-use crate::trap;
 use addr::{Page, Pfn, VirtAddr};
 use mmu::Tables;
 
@@ -23,8 +22,6 @@ pub(super) struct Recalled {
 impl CodeCache {
     /// Keeps translations from now on.
     pub fn keep_in(&mut self, store: Store) {
-        // Files of the archive may be shortened under our hands.
-        trap::prepare_process();
         self.store = Some(store);
     }
 

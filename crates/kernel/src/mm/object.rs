@@ -4,7 +4,7 @@ use super::store::Store;
 use super::swap::Swap;
 use super::{FaultError, OpenMode, SpaceId};
 use addr::{PAGE_BYTES, Pfn};
-use host::{FileIdentity, KeptFile};
+use host::{FileBytes, FileIdentity, KeptFile};
 use mmu::{Frames, SwapSlot};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -141,11 +141,11 @@ impl Object {
         let Range { start: first, end } = window;
         let bytes = ((end - first) * PAGE_BYTES) as usize;
         let (ram, pages) = (Arc::clone(frames.memory()), &mut self.pages);
-        let fill = |found: &[u8]| {
+        let fill = |found: FileBytes<'_>| {
             for (at, offset) in (first..).zip((0..bytes).step_by(PAGE_BYTES as usize)) {
                 let Some(frame) = frames.alloc_for_copy() else { break };
-                let page = &found[offset.min(found.len())..(offset + PAGE_BYTES as usize).min(found.len())];
-                ram.ram().write(frame.pfn().start(), page);
+                let page = found.part(offset..offset + PAGE_BYTES as usize);
+                ram.ram().write_from(frame.pfn().start(), page);
                 // Beyond the end of the file a page shows zeros.
                 let rest = [0; PAGE_BYTES as usize];
                 ram.ram().write(frame.pfn().start() + page.len() as u64, &rest[page.len()..]);
