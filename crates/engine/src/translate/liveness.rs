@@ -1,7 +1,7 @@
 //! Which flags somebody still reads.
 
 use super::{Translator, Variant};
-use crate::analysis::{ARITHMETIC_FLAGS, Class, Shapes};
+use crate::analysis::{ARITHMETIC_FLAGS, Analysed, Class, Shapes};
 use crate::source::Source;
 use addr::VirtAddr;
 use iced_x86::FlowControl;
@@ -13,31 +13,48 @@ const PEEK_INSTRUCTIONS: usize = 10;
 impl Translator {
     /// Fills `live`: at i the flags needed by instruction i or later, at the end those needed after the block.
     pub(super) fn compute_liveness(&mut self, source: &mut Source<'_>, variant: Variant, map: u64) {
-        let mut peek = |target| self.peeked.flags_read(source, &mut self.shapes, map, target);
-        let count = self.instructions.len();
-        self.live.clear();
-        self.live.resize(count + 1, ARITHMETIC_FLAGS);
-        let last = self.instructions[count - 1];
+        let Self { shapes, instructions, live, peeked, .. } = self;
+        let count = instructions.len();
+        let mut needed_at = |index: usize, targets: [Option<VirtAddr>; 2]| {
+            if stay_in_cpu(&instructions[..=index]) {
+                return ARITHMETIC_FLAGS;
+            }
+            let flags = targets.into_iter().flatten().map(|target| peeked.flags_read(source, shapes, map, target));
+            flags.fold(0, |all, flags| all | flags)
+        };
+        live.clear();
+        live.resize(count + 1, ARITHMETIC_FLAGS);
+        let last = instructions[count - 1];
         if variant != Variant::Prepared {
-            self.live[count] = match last.class {
-                Class::Jump(target) | Class::Call(target) => peek(target),
-                Class::Branch(_, target) | Class::CountBranch(_, _, target) => peek(target) | peek(last.next()),
+            live[count] = match last.class {
+                Class::Jump(target) | Class::Call(target) => needed_at(count - 1, [Some(target), None]),
+                Class::Branch(_, target) | Class::CountBranch(_, _, target) => {
+                    needed_at(count - 1, [Some(target), Some(last.next())])
+                }
                 Class::JumpIndirect(_) | Class::CallIndirect(_) | Class::Return(_) | Class::Helper => ARITHMETIC_FLAGS,
-                _ => peek(last.next()),
+                _ => needed_at(count - 1, [Some(last.next()), None]),
             };
         }
-        let mut live = self.live[count];
-        for index in (0..count).rev() {
-            let instruction = &self.instructions[index];
+        let mut needed = live[count];
+        for (index, instruction) in instructions.iter().enumerate().rev() {
             if let Class::Branch(_, target) = instruction.class
                 && index + 1 != count
             {
-                live |= peek(target);
+                needed |= needed_at(index, [Some(target), None]);
             }
-            live = live & !instruction.flags_kill | instruction.flags_read;
-            self.live[index] = live;
+            needed = needed & !instruction.flags_kill | instruction.flags_read;
+            live[index] = needed;
         }
     }
+}
+
+/// Whether the flags are in the host's after some instructions of a block whatever is done with them later: one writes them
+/// all, and those behind it need no lookup. Then it does not matter who reads them.
+fn stay_in_cpu(instructions: &[Analysed]) -> bool {
+    let writes_all = |instruction: &Analysed| instruction.flags_kill == ARITHMETIC_FLAGS;
+    let stays =
+        |instruction: &Analysed| instruction.stays_in_registers() || matches!(instruction.class, Class::Jump(_));
+    instructions.iter().rev().find(|instruction| writes_all(instruction) || !stays(instruction)).is_some_and(writes_all)
 }
 
 /// What was seen at jump targets lately: most are looked at from several blocks.
