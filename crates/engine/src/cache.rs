@@ -7,11 +7,13 @@
 //!
 //! When the last tree of a map is gone, or the cache is emptied, blocks go to the store, and come from there again.
 
+mod certain;
 mod death;
 mod keeping;
 mod recalling;
 mod trees;
 
+use crate::Linking;
 use crate::asm::{Assembler, CC_NOT_EQUAL, RAX, Width, rel32};
 use crate::block::{
     Block, BlockId, Entry, Fixup, Helper, JUMP_INDEX, JUMP_TARGET, LeadsOn, Link, Linked, Liveness, Mark, Site,
@@ -72,7 +74,9 @@ pub struct CodeCache {
     code: CodeMemory,
     gate: Gate,
     plan: Plan,
+    linking: Linking,
     translator: Translator,
+    certain: Vec<certain::Certain>,
     used: u32,
     /// Grows when the whole cache is emptied: what a number meant before means nothing after.
     generation: u64,
@@ -95,7 +99,7 @@ pub struct CodeCache {
 }
 
 impl CodeCache {
-    pub fn new(memory: Arc<Memory>, bytes: usize, plan: Plan) -> io::Result<Self> {
+    pub fn new(memory: Arc<Memory>, bytes: usize, plan: Plan, linking: Linking) -> io::Result<Self> {
         let mut code = CodeMemory::new(bytes)?;
         let gate = Gate::build(&mut code, Vectors::of_host());
         Ok(Self {
@@ -103,7 +107,9 @@ impl CodeCache {
             code,
             gate,
             plan,
+            linking,
             translator: Translator::new(),
+            certain: Vec::new(),
             used: (gate.bytes as u32).next_multiple_of(64),
             generation: 0,
             blocks: Table::with_capacity(bytes / 256)?,
@@ -220,7 +226,7 @@ impl CodeCache {
             source::frame_of(tables, rip)?;
         }
         // Also for a block that is there: a way into it may be made next.
-        if self.used + LARGEST_BLOCK_BYTES > self.code.len() as u32 {
+        if !self.has_room() {
             self.empty();
         }
         if let Some(of_page) = self.maps[&map].by_page.get(&rip.page())
@@ -230,8 +236,17 @@ impl CodeCache {
         }
         match self.recall(tables, rip, variant) {
             Some(id) => Ok(id),
-            None => self.translate(tables, rip, variant),
+            None => {
+                let id = self.translate(tables, rip, variant)?;
+                self.make_certain(tables, id);
+                Ok(id)
+            }
         }
+    }
+
+    /// Whether one more block surely fits.
+    fn has_room(&self) -> bool {
+        self.used + LARGEST_BLOCK_BYTES <= self.code.len() as u32
     }
 
     /// The block that serves at a guest address, which lies in a page.

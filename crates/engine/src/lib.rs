@@ -164,7 +164,7 @@ impl Engine {
         // Files that are mapped may be shortened under our hands, also before anything runs.
         trap::prepare_process();
         let plan = plan_of(&config);
-        let cache = CodeCache::new(Arc::clone(&memory), config.code_cache_bytes, plan)?;
+        let cache = CodeCache::new(Arc::clone(&memory), config.code_cache_bytes, plan, config.linking)?;
         Ok(Self { memory, config, cache: Mutex::new(cache) })
     }
 

@@ -194,6 +194,15 @@ impl Parts {
     }
 }
 
+/// Where code goes on after a block, if that is certain.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Onward {
+    /// Where its last jump, or the end of the block, leads.
+    pub to: Option<VirtAddr>,
+    /// Where what it calls returns to.
+    pub back: Option<VirtAddr>,
+}
+
 /// Where in a page blocks begin: code that comes to such a place goes on in that block, so that it is not translated
 /// again and again as the tail of others.
 #[derive(Clone, Copy)]
@@ -320,6 +329,18 @@ impl Translator {
                 let each = self.instructions.iter().zip(&self.bytes);
                 each.flat_map(|(instruction, bytes)| &bytes[..usize::from(instruction.len)]).copied().collect()
             }
+        }
+    }
+
+    /// Where the block that was translated last surely leads.
+    pub fn onward(&self) -> Onward {
+        let last = self.instructions.last().expect("a block has an instruction");
+        match last.class {
+            Class::Jump(target) => Onward { to: Some(target), back: None },
+            Class::Call(target) => Onward { to: Some(target), back: Some(last.next()) },
+            Class::CallIndirect(_) => Onward { to: None, back: Some(last.next()) },
+            _ if last.ends_block() || matches!(last.class, Class::Branch(..)) => Onward::default(),
+            _ => Onward { to: Some(last.next()), back: None },
         }
     }
 
