@@ -188,7 +188,7 @@ fn serve(requests: &Receiver<Request>) {
         match request {
             Request::Keep { tid, descriptor, answer } => {
                 let kept = fetch(tid, descriptor).map(|file| {
-                    let mapped = MappedFile::new(&file).ok();
+                    let mapped = map(&file);
                     let free = files.iter().position(Option::is_none).unwrap_or(files.len());
                     files.resize_with(files.len().max(free + 1), || None);
                     files[free] = Some(Kept { reader: file, writer: None, window: None });
@@ -303,6 +303,12 @@ impl Kept {
             }
         }
     }
+}
+
+/// Maps a file that has its bytes on a disk. One in memory would get pages where it has holes, by being looked at.
+fn map(file: &File) -> Option<MappedFile> {
+    let (_, in_memory) = crate::host_memory::memory_unit(file).ok()?;
+    if in_memory.is_none() { MappedFile::new(file).ok() } else { None }
 }
 
 /// A duplicate, in the calling thread's table, of a descriptor in another thread's.
