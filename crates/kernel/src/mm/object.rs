@@ -3,8 +3,8 @@
 use super::store::Store;
 use super::swap::Swap;
 use super::{FaultError, OpenMode, SpaceId};
-use addr::{PAGE_BYTES, Pfn};
-use host::{FileBytes, FileIdentity, KeptFile};
+use addr::{PAGE_BYTES, Pfn, PhysAddr};
+use host::{FileBytes, FileIdentity, KeptFile, Ram};
 use mmu::{Frames, SwapSlot};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -145,10 +145,7 @@ impl Object {
             for (at, offset) in (first..).zip((0..bytes).step_by(PAGE_BYTES as usize)) {
                 let Some(frame) = frames.alloc_for_copy() else { break };
                 let page = found.part(offset..offset + PAGE_BYTES as usize);
-                ram.ram().write_from(frame.pfn().start(), page);
-                // Beyond the end of the file a page shows zeros.
-                let rest = [0; PAGE_BYTES as usize];
-                ram.ram().write(frame.pfn().start() + page.len() as u64, &rest[page.len()..]);
+                show(page, PAGE_BYTES as usize, frame.pfn().start(), ram.ram());
                 pages.insert(at, Cached::Resident(frame.into_pfn()));
             }
         };
@@ -204,14 +201,21 @@ impl Object {
             let Cached::Resident(pfn) = cached else { continue };
             let start = index * PAGE_BYTES;
             let (first, end) = (from.max(start), to.min(start + PAGE_BYTES));
-            let mut bytes = [0; PAGE_BYTES as usize];
-            let bytes = &mut bytes[..end.saturating_sub(first) as usize];
-            if known.kept.read_at(bytes, first).is_ok() {
-                frames.memory().ram().write(pfn.start() + (first - start), bytes);
+            let bytes = end.saturating_sub(first) as usize;
+            let to = pfn.start() + (first - start);
+            let shown = known.kept.read_with(bytes, first, |found| show(found, bytes, to, frames.memory().ram()));
+            if shown.is_ok() {
                 frames.memory().code().note_write(*pfn);
             }
         }
     }
+}
+
+/// Puts so many bytes of a file into a frame; beyond the end of the file it shows zeros.
+fn show(found: FileBytes<'_>, bytes: usize, to: PhysAddr, ram: &Ram) {
+    ram.write_from(to, found);
+    let rest = [0; PAGE_BYTES as usize];
+    ram.write(to + found.len() as u64, &rest[..bytes - found.len()]);
 }
 
 /// All objects.
