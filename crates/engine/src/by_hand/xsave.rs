@@ -62,7 +62,8 @@ fn fxsave(state: State<'_>, guest: &Guest<'_>, addr: VirtAddr) -> Result<(), Exi
     put_x87(&mut area);
     put_sse(state, &mut area);
     put_mxcsr(state, &mut area);
-    // The last 96 bytes are the program's.
+    // The last 96 bytes are the program's, but have to be writable too.
+    guest.check_writable(addr, LEGACY_BYTES)?;
     guest.write(addr, &area[..LEGACY_BYTES - 96])
 }
 

@@ -313,6 +313,23 @@ fn no_access_goes_to_no_address() {
     assert_eq!((rig.registers.rip, rig.registers.gpr[3]), (VirtAddr::new(CODE + 21), DATA | 1 << 60));
 }
 
+/// The last 96 bytes of the area are the program's (SDM vol. 2, FXSAVE): not stored, but checked.
+#[test]
+fn fxsave_checks_the_whole_area() {
+    let save = |to: u64| {
+        let mut rig = program(|a| {
+            a.fxsave(ptr(rdi))?;
+            a.syscall()
+        });
+        rig.registers.gpr[7] = to;
+        rig.run()
+    };
+    let end = DATA + 0x4000;
+    assert_eq!(save(end - 512), Exit::Syscall);
+    let Exit::Fault(fault) = save(end - 496) else { panic!("its last bytes are absent") };
+    assert_eq!((fault.addr.page(), fault.access), (VirtAddr::new(end).page(), Access::Write));
+}
+
 #[test]
 fn a_trap_follows_each_instruction_when_the_flag_is_set() {
     let mut rig = program(|a| {
