@@ -4,6 +4,7 @@
 //! the host is a virtual machine itself that has to ask for the memory. Where memory is used from one end to the other,
 //! another thread touches what comes next meanwhile.
 
+use crate::outer_signals::HeldSignals;
 use std::hint;
 use std::io;
 use std::ops::Range;
@@ -156,6 +157,8 @@ type Wanted = (Arc<Mapping>, Range<usize>);
 fn thread() -> Option<&'static Sender<Wanted>> {
     static THREAD: OnceLock<Option<Sender<Wanted>>> = OnceLock::new();
     let start = || {
+        // It is begun before the signals are held back that guests get, and must not be the one who takes them.
+        let _held = HeldSignals::hold();
         let (sender, receiver) = mpsc::channel::<Wanted>();
         let commit = move || receiver.into_iter().for_each(|(mapping, wanted)| mapping.commit(wanted));
         std::thread::Builder::new().name("ahead".to_owned()).spawn(commit).ok().map(|_| sender)
