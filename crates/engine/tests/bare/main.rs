@@ -313,6 +313,34 @@ fn no_access_goes_to_no_address() {
     assert_eq!((rig.registers.rip, rig.registers.gpr[3]), (VirtAddr::new(CODE + 21), DATA | 1 << 60));
 }
 
+#[test]
+fn what_surely_comes_next_is_translated_with_what_leads_there() {
+    let mut rig = program(|a| {
+        let mut callee = a.create_label();
+        a.call(callee)?;
+        a.mov(eax, 1)?;
+        a.syscall()?;
+        a.set_label(&mut callee)?;
+        a.mov(ebx, 2)?;
+        a.syscall()?;
+        a.ret()
+    });
+    assert_eq!(rig.run(), Exit::Syscall);
+    assert_eq!(
+        (rig.registers.gpr[3], rig.counts().blocks),
+        (2, 3),
+        "the call, what it calls, and where that returns to"
+    );
+    let elsewhere = CODE + 0x10_0000;
+    let mut rig = program(|a| {
+        a.call(elsewhere)?;
+        a.syscall()
+    });
+    let Exit::Fault(fault) = rig.run() else { panic!("what is called is absent") };
+    assert_eq!((fault.addr, fault.access), (VirtAddr::new(elsewhere), Access::Execute));
+    assert_eq!((rig.registers.rip, rig.counts().blocks), (fault.addr, 2), "only where it would return to");
+}
+
 /// The last 96 bytes of the area are the program's (SDM vol. 2, FXSAVE): not stored, but checked.
 #[test]
 fn fxsave_checks_the_whole_area() {
