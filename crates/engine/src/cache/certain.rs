@@ -1,7 +1,7 @@
 //! Blocks that are translated before they are reached, because they will be.
 //!
-//! The translator is slow each time it begins, the processor's caches being full of other code by then, so it goes on with
-//! what surely comes next: where a jump or a call leads, and where the call returns to. It goes to no page that no block
+//! To be asked for a block costs: generated code is left, the block looked for, and the caches are full of other code by
+//! then. So the translator goes on with what surely comes next: where a jump or a call leads, and where the call returns to. It goes to no page that no block
 //! depends on: such a page may be absent, and a child must not come by a link to one that its parent never had.
 
 use super::CodeCache;
