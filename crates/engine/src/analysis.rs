@@ -148,6 +148,11 @@ impl Analysed {
         matches!(self.class, Class::Plain | Class::Nothing | Class::LoadAddress { .. } | Class::Branch(..))
     }
 
+    /// Whether something may be looked up for it.
+    pub fn accesses_memory(&self) -> bool {
+        !self.stays_in_registers() && !matches!(self.class, Class::Jump(_))
+    }
+
     /// Whether the block ends here.
     pub fn ends_block(&self) -> bool {
         !matches!(

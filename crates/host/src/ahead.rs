@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// The size of its others.
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = addr::PAGE_BYTES as usize;
 
 /// Which pages of the host memory lies in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -173,10 +173,11 @@ mod tests {
     /// How much of a reservation the host has committed; the page of zeros that it shows to those who load is none.
     fn committed_bytes(memory: &Reservation) -> usize {
         let start = format!("{:x}-", memory.start().as_ptr() as usize);
-        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("the host tells");
         let of_memory = &smaps[smaps.find(&start).expect("it is an area of its own, by its advice")..];
-        let resident = of_memory.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
-        resident.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+        let resident = of_memory.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kilobytes = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kilobytes.expect("every area has such a line") << 10
     }
 
     fn wait_until_committed(memory: &Reservation, pages: usize) {
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_first_huge_page_and_that_after_one_that_is_half_used_are_committed() {
-        let memory = Reservation::new(4 * HUGE_PAGE_BYTES, Pages::Huge, 0).unwrap();
+        let memory = Reservation::new(4 * HUGE_PAGE_BYTES, Pages::Huge, 0).expect("addresses are left");
         let first = memory.start().as_ptr() as usize;
         memory.reach(first + HUGE_PAGE_BYTES / 2 - 1);
         memory.reach(first + HUGE_PAGE_BYTES + HUGE_PAGE_BYTES / 2);
@@ -200,11 +201,11 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_end_is_asked_for() {
-        let memory = Reservation::new(2 * HUGE_PAGE_BYTES - PAGE_BYTES, Pages::Huge, 0).unwrap();
+        let memory = Reservation::new(2 * HUGE_PAGE_BYTES - PAGE_BYTES, Pages::Huge, 0).expect("addresses are left");
         let first = memory.start().as_ptr() as usize;
         memory.reach(first + HUGE_PAGE_BYTES / 2);
         memory.reach(first + 2 * HUGE_PAGE_BYTES - PAGE_BYTES);
-        let again = Reservation::new(2 * HUGE_PAGE_BYTES, Pages::Huge, 0).unwrap();
+        let again = Reservation::new(2 * HUGE_PAGE_BYTES, Pages::Huge, 0).expect("addresses are left");
         let other = again.start().as_ptr() as usize;
         again.reach(other + HUGE_PAGE_BYTES / 2);
         wait_until_committed(&again, 2);

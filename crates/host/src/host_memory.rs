@@ -1,13 +1,13 @@
 //! How much memory the host has for this process, and which of a file's pages are in it.
 
 use crate::control_groups::{ControlGroups, Limited};
+use addr::PAGE_BYTES;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
-const PAGE_BYTES: u64 = 4096;
 /// What statfs says of filesystems whose files lie in memory and nowhere else. Huge pages of hugetlbfs are not among them:
 /// there are as many as the administrator has set aside.
 const TMPFS: u32 = 0x0102_1994;

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = addr::PAGE_BYTES as usize;
 
 /// How many files can be mapped at a time.
 const MOST: usize = 1024;

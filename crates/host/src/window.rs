@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = addr::PAGE_BYTES as usize;
 
 /// A file mapped for writing, from its first byte on.
 pub(crate) struct Window {

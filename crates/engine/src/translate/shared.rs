@@ -92,7 +92,7 @@ impl Emitter<'_> {
             return;
         }
         let later = self.instructions[index + 1..].iter().zip(&self.live[index + 1..]);
-        let next = later.take_while(|(_, live)| **live != 0).position(|(later, _)| accesses_memory(later));
+        let next = later.take_while(|(_, live)| **live != 0).position(|(later, _)| later.accesses_memory());
         let Some(at) = next.map(|ahead| index + 1 + ahead) else { return };
         let Some(base) = operands(&self.instructions[at])[0].as_ref().and_then(shareable) else { return };
         if !self.parts.shared.iter().any(|shared| shared.base == base) {
@@ -170,7 +170,7 @@ impl Emitter<'_> {
             {
                 break;
             }
-            if accesses_memory(instruction) {
+            if instruction.accesses_memory() {
                 let Some(wider) = reach.with(instruction, base, moved) else { break };
                 reach = wider;
             }
@@ -223,14 +223,6 @@ fn uses(instruction: &Analysed) -> u16 {
         Class::CallIndirect(_) | Class::JumpIndirect(_) => instruction.uses() | SPARES,
         _ => instruction.uses(),
     }
-}
-
-/// Whether an instruction may have [`operands`].
-fn accesses_memory(instruction: &Analysed) -> bool {
-    !matches!(
-        instruction.class,
-        Class::Plain | Class::Nothing | Class::LoadAddress { .. } | Class::Branch(..) | Class::Jump(_)
-    )
 }
 
 /// The accesses of an instruction, in their order.
