@@ -52,9 +52,8 @@ impl Translator {
 /// all, and those behind it need no lookup. Then it does not matter who reads them.
 fn stay_in_cpu(instructions: &[Analysed]) -> bool {
     let writes_all = |instruction: &Analysed| instruction.flags_kill == ARITHMETIC_FLAGS;
-    let stays =
-        |instruction: &Analysed| instruction.stays_in_registers() || matches!(instruction.class, Class::Jump(_));
-    instructions.iter().rev().find(|instruction| writes_all(instruction) || !stays(instruction)).is_some_and(writes_all)
+    let matters = |instruction: &&Analysed| writes_all(instruction) || instruction.accesses_memory();
+    instructions.iter().rev().find(matters).is_some_and(writes_all)
 }
 
 /// What was seen at jump targets lately: most are looked at from several blocks.
