@@ -374,8 +374,8 @@ pub struct Block {
     pub host: u32,
     /// Host offset of the first instruction's code.
     pub body: u32,
-    /// Host offset of the entry for indirect jumps, once one was needed.
-    pub indirect: Option<u32>,
+    /// The way in for indirect jumps, once one was needed.
+    pub way_in: Option<WayIn>,
     /// Whether somebody reads the flags it is entered with.
     pub flags_live: Liveness,
     /// How it goes on.
@@ -396,6 +396,19 @@ pub struct Block {
     pub unserved: u32,
     /// What its bytes were, for `--verify-code`.
     pub source_bytes: Box<[u8]>,
+}
+
+/// Where an indirect jump enters a block.
+#[derive(Clone, Copy, Debug)]
+pub struct WayIn {
+    /// Host offset.
+    pub entry: u32,
+    /// Host offset of the rel32 of its jump to the block.
+    pub jump: u32,
+    /// Host offset of the last of those that it goes on to if the target is another; its own if it is the last.
+    pub end: u32,
+    /// How many those are, it included.
+    pub length: u32,
 }
 
 /// How a block goes on.

@@ -12,14 +12,14 @@ mod death;
 mod keeping;
 mod recalling;
 mod trees;
+mod ways_in;
+
+pub use ways_in::Chains;
 
 use crate::Linking;
-use crate::asm::{Assembler, CC_NOT_EQUAL, RAX, Width, rel32};
-use crate::block::{
-    Block, BlockId, Entry, Fixup, Helper, JUMP_INDEX, JUMP_TARGET, LeadsOn, Link, Linked, Liveness, Mark, Site,
-};
+use crate::asm::rel32;
+use crate::block::{Block, BlockId, Entry, Fixup, Helper, LeadsOn, Link, Linked, Liveness, Mark, Site};
 use crate::code_map::{CodeMap, PageOfBlocks};
-use crate::context::Slot;
 use crate::gate::{Gate, Vectors};
 use crate::source::{self, FetchRefused, Source};
 use crate::store::{Content, Store};
@@ -77,6 +77,10 @@ pub struct CodeCache {
     linking: Linking,
     translator: Translator,
     certain: Vec<certain::Certain>,
+    /// Where returns will lead, and from which host address: for the jump cache.
+    expected: Vec<(VirtAddr, u64)>,
+    /// For the code of a way into a block.
+    way: Vec<u8>,
     used: u32,
     /// Grows when the whole cache is emptied: what a number meant before means nothing after.
     generation: u64,
@@ -110,6 +114,8 @@ impl CodeCache {
             linking,
             translator: Translator::new(),
             certain: Vec::new(),
+            expected: Vec::new(),
+            way: Vec::new(),
             used: (gate.bytes as u32).next_multiple_of(64),
             generation: 0,
             blocks: Table::with_capacity(bytes / 256)?,
@@ -382,41 +388,13 @@ impl CodeCache {
     }
 
     fn lead(&mut self, jump: u32, to: u32) {
-        let relative = rel32(self.host_address(jump), self.host_address(to));
-        self.code.write(jump as usize, &relative);
+        self.lead_to(jump, self.host_address(to));
     }
 
-    /// The host address where an indirect jump enters a block, the flags being parked: sees whether the target is the block,
-    /// and brings the flags back if somebody reads them.
-    pub fn indirect_entry(&mut self, id: BlockId) -> u64 {
-        let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
-        if let Some(entry) = block.indirect {
-            return self.host_address(entry);
-        }
-        let (rip, flags_live, target) = (block.rip.get(), block.flags_live, self.host_address(block.host));
-        let at = self.used;
-        let mut asm = Assembler::new(Vec::new(), self.host_address(at));
-        match i32::try_from(rip) {
-            Ok(rip) => asm.cmp(JUMP_TARGET, rip),
-            Err(_) => {
-                asm.mov_imm(JUMP_INDEX, rip);
-                asm.cmp_registers(JUMP_TARGET, JUMP_INDEX);
-            }
-        }
-        asm.jcc(CC_NOT_EQUAL, self.gate.nowhere);
-        if flags_live == Liveness::Live {
-            asm.mov(Width::B64, JUMP_INDEX, RAX);
-            asm.load_gs(Width::B32, RAX, Slot::FLAGS);
-            asm.ax_to_flags();
-            asm.mov(Width::B64, RAX, JUMP_INDEX);
-        }
-        asm.jmp(target);
-        self.code.write(at as usize, asm.bytes());
-        self.used = (at + asm.here()).next_multiple_of(16);
-        if let Some(block) = self.blocks[id as usize].as_mut() {
-            block.indirect = Some(at);
-        }
-        self.host_address(at)
+    /// Makes a jump's rel32 lead to a host address.
+    fn lead_to(&mut self, jump: u32, address: u64) {
+        let relative = rel32(self.host_address(jump), address);
+        self.code.write(jump as usize, &relative);
     }
 }
 

@@ -88,7 +88,7 @@ const YMM: usize = 64;
 const BOUNCE: usize = 256;
 /// Words of one bounce buffer: an FXSAVE image at any offset in a cache line.
 const BOUNCE_WORDS: usize = (512 + 64) / 8;
-/// First word of the jump cache: the host address of a block's indirect entry for the lower bits of its guest address.
+/// First word of the jump cache: the host address of a way into a block for the lower bits of its guest address.
 const JUMP_CACHE: usize = 1024;
 /// Entries of the jump cache: the jump takes sixteen bits of the address.
 pub const JUMP_CACHE_ENTRIES: usize = 65536;
@@ -111,20 +111,12 @@ pub fn jump_cache_offset() -> i32 {
     Slot(JUMP_CACHE).offset()
 }
 
-/// Makes a guest address lead to an indirect entry.
+/// Makes a guest address lead to a way into a block.
 pub fn fill_jump_cache(view: &CpuView, rip: VirtAddr, host: u64) {
     let entry = jump_cache_entry(rip);
     let part = entry / JUMP_CACHE_PART_ENTRIES;
     Slot::JUMPS_FILLED.set(view, Slot::JUMPS_FILLED.get(view) | 1 << part);
     Slot(JUMP_CACHE + entry).set(view, host);
-}
-
-/// Makes a guest address lead nowhere, if it leads to an indirect entry.
-pub fn drop_from_jump_cache(view: &CpuView, rip: VirtAddr, host: u64, nowhere: u64) {
-    let slot = Slot(JUMP_CACHE + jump_cache_entry(rip));
-    if slot.get(view) == host {
-        slot.set(view, nowhere);
-    }
 }
 
 /// Makes a new view's jump cache lead nowhere.
@@ -144,7 +136,8 @@ pub fn flush_jump_cache(view: &CpuView, nowhere: u64) {
     Slot::JUMPS_FILLED.set(view, 0);
 }
 
-fn jump_cache_entry(rip: VirtAddr) -> usize {
+/// The number of the jump cache's entry for a guest address.
+pub fn jump_cache_entry(rip: VirtAddr) -> usize {
     rip.get() as usize & (JUMP_CACHE_ENTRIES - 1)
 }
 

@@ -102,6 +102,7 @@ impl Run<'_> {
             (_, Exactness::Any) => Variant::Plain,
         };
         let id = cache.find(self.tables, rip, variant)?;
+        cache.enter_expected(&self.cpu.view);
         if let Some((pending, generation)) = pending
             && generation == cache.generation()
         {
@@ -144,8 +145,8 @@ impl Run<'_> {
                 }
             }
             PendingLink::Indirect => {
-                let entry = cache.indirect_entry(id);
-                context::fill_jump_cache(&self.cpu.view, rip, entry);
+                let host = cache.way_in(id);
+                context::fill_jump_cache(&self.cpu.view, rip, host);
             }
         }
     }

@@ -27,7 +27,7 @@ use std::io;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use index::Indexed;
-pub use index::{FileWriter, WRITTEN_AT_ONCE};
+pub use index::{FileWriter, WRITTEN_AT_ONCE, of_volume};
 use volume::Section;
 pub use volume::VolumeWriter;
 
@@ -325,7 +325,7 @@ impl Program {
     /// Writes a file of everything that is to be saved.
     fn write(&self, draft: File, stamp: u64) -> io::Result<File> {
         let mut file = FileWriter::new(draft)?;
-        self.latest_sections().iter().try_for_each(|section| file.append(section))?;
+        self.latest_sections().iter().try_for_each(|section| file.append(section, &of_volume(section)))?;
         file.finish(stamp)
     }
 

@@ -378,7 +378,7 @@ impl Translator {
             guest_bytes,
             host: place.host,
             body: place.host + body,
-            indirect: None,
+            way_in: None,
             flags_live,
             leads_on,
             host_bytes: self.parts.code.len() as u32,

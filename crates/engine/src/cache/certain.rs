@@ -46,8 +46,9 @@ impl CodeCache {
                     id
                 }
             };
-            if let Some(link) = link {
-                self.link(link, id);
+            match link {
+                Some(link) => self.link(link, id),
+                None => self.expect_return_to(rip, id),
             }
         }
         coming.clear();

@@ -72,9 +72,8 @@ impl CodeCache {
             let (jump, cold) = (link.jump, link.cold);
             self.lead(jump, cold);
         }
-        if let Some(entry) = block.indirect {
-            let (host, nowhere) = (self.host_address(entry), self.gate.nowhere);
-            self.live_views().for_each(|view| context::drop_from_jump_cache(&view, block.rip, host, nowhere));
+        if let Some(way_in) = block.way_in {
+            self.close(way_in);
         }
     }
 
@@ -86,7 +85,9 @@ impl CodeCache {
         for map in self.maps.values_mut() {
             map.by_page.clear();
             map.unshared.clear();
+            map.chains.clear();
         }
+        self.expected.clear();
         self.blocks.clear();
         self.starts.clear();
         self.sites.clear();

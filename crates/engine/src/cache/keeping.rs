@@ -2,12 +2,11 @@
 
 use super::{CodeCache, part};
 use crate::block::{BlockId, Keeping};
-use crate::code_map::Entry;
+use crate::code_map::{Entry, PageOfBlocks};
 use crate::store::record::{self, Whole};
-use crate::store::{Content, FileWriter, MOST_SAVED_BYTES, VolumeWriter, WRITTEN_AT_ONCE};
+use crate::store::{Content, FileWriter, MOST_SAVED_BYTES, VolumeWriter, WRITTEN_AT_ONCE, of_volume};
 use addr::{Page, Pfn};
 use std::num::NonZero;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,21 +14,12 @@ use std::sync::{Mutex, PoisonError};
 const MOST_WRITERS: usize = 4;
 const TAKEN_AT_ONCE: usize = 64;
 
-/// The fresh blocks of a map.
-#[derive(Default)]
-struct Fresh {
-    pages: Vec<FreshPage>,
-    /// Those of each page in the order of their keys.
-    entries: Vec<Entry>,
+/// The pages of a map, and what is to be known of them besides.
+struct Pages<'a> {
+    /// In order.
+    pages: Vec<(Page, &'a PageOfBlocks)>,
     /// Which pages blocks depend on besides the one that they begin in; in order.
-    elsewhere: Vec<(BlockId, Page, Content)>,
-}
-
-/// A page that fresh blocks begin in.
-struct FreshPage {
-    page: Page,
-    content: Content,
-    entries: Range<usize>,
+    elsewhere: Vec<(BlockId, Page, Pfn)>,
 }
 
 impl CodeCache {
@@ -50,11 +40,10 @@ impl CodeCache {
     }
 
     /// Saves the fresh blocks of a map, if they are all there is to save of a program; `None` if they are not.
-    fn save_map(&mut self, map: u64) -> Option<()> {
+    fn save_map(&self, map: u64) -> Option<()> {
         let program = self.maps[&map].program?;
         let file = self.store.as_ref()?.begin_file(program)?;
-        let fresh = self.fresh(map);
-        if let Some(file) = self.write_all(&fresh, file) {
+        if let Some(file) = self.write_all(&self.pages(map), file) {
             self.store.as_ref()?.end_file(program, file);
         }
         Some(())
@@ -75,60 +64,57 @@ impl CodeCache {
     pub(super) fn keep(&mut self, map: u64) {
         let Some(program) = self.maps[&map].program else { return };
         let Some(mut store) = self.store.take() else { return };
-        let fresh = self.fresh(map);
         let mut volume = VolumeWriter::default();
-        for of_page in &fresh.pages {
-            self.write_page(&fresh, of_page, &mut volume, |key, record| {
-                !store.has(program, of_page.page, of_page.content, key, record)
+        let pages = self.pages(map);
+        for (page, of_page) in &pages.pages {
+            self.write_page(&pages, *page, of_page, &mut volume, |content, key, record| {
+                !store.has(program, *page, content, key, record)
             });
         }
         store.add(program, volume.finish());
         self.store = Some(store);
-    }
-
-    /// The fresh blocks of a map, which are kept from now on.
-    fn fresh(&mut self, map: u64) -> Fresh {
-        let mut fresh = Fresh::default();
-        let mut pages: Vec<(Page, Pfn, Range<usize>)> = Vec::new();
-        let mut elsewhere: Vec<(BlockId, Page, Pfn)> = Vec::new();
-        let is_fresh = |id: BlockId| self.block(id).is_some_and(|block| block.keeping == Keeping::Fresh);
-        for (page, of_page) in &self.maps[&map].by_page {
-            let first = fresh.entries.len();
-            fresh.entries.extend(of_page.entries().iter().filter(|entry| is_fresh(entry.block)));
-            if fresh.entries.len() > first {
-                pages.push((*page, of_page.pfn, first..fresh.entries.len()));
-            }
-            let others = of_page.others.iter().filter(|id| is_fresh(**id));
-            elsewhere.extend(others.map(|id| (*id, *page, of_page.pfn)));
-        }
-        pages.sort_unstable_by_key(|(page, ..)| *page);
-        elsewhere.sort_unstable();
-        for Entry { block, .. } in &fresh.entries {
-            if let Some(block) = &mut self.blocks[*block as usize] {
+        for id in self.maps[&map].blocks() {
+            if let Some(block) = self.blocks[id as usize].as_mut().filter(|block| block.keeping == Keeping::Fresh) {
                 block.keeping = Keeping::Kept;
             }
         }
-        let pages =
-            pages.into_iter().map(|(page, pfn, entries)| FreshPage { page, content: self.content(pfn), entries });
-        fresh.pages = pages.collect();
-        fresh.elsewhere = elsewhere.into_iter().map(|(id, page, pfn)| (id, page, self.content(pfn))).collect();
-        fresh
     }
 
-    /// Writes the section of a page: the records that are wanted.
+    fn pages(&self, map: u64) -> Pages<'_> {
+        let by_page = &self.maps[&map].by_page;
+        let mut pages: Vec<_> = by_page.iter().map(|(page, of_page)| (*page, &**of_page)).collect();
+        pages.sort_unstable_by_key(|(page, _)| *page);
+        let others = |(page, of_page): &(Page, &PageOfBlocks)| {
+            let (page, pfn) = (*page, of_page.pfn);
+            of_page.others.iter().map(move |id| (*id, page, pfn)).collect::<Vec<_>>()
+        };
+        let mut elsewhere: Vec<_> = pages.iter().flat_map(others).collect();
+        elsewhere.sort_unstable();
+        Pages { pages, elsewhere }
+    }
+
+    /// Writes the section of a page: the records of its fresh blocks that are wanted.
     fn write_page(
         &self,
-        fresh: &Fresh,
-        of_page: &FreshPage,
+        pages: &Pages<'_>,
+        page: Page,
+        of_page: &PageOfBlocks,
         volume: &mut VolumeWriter,
-        mut is_wanted: impl FnMut(u16, &[u8]) -> bool,
+        mut is_wanted: impl FnMut(Content, u16, &[u8]) -> bool,
     ) {
-        volume.begin_section(of_page.page, of_page.content);
-        for Entry { key, block } in &fresh.entries[of_page.entries.clone()] {
+        let is_fresh = |entry: &&Entry| self.block(entry.block).is_some_and(|block| block.keeping == Keeping::Fresh);
+        let mut entries = of_page.entries().iter().filter(is_fresh).peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let content = self.content_now(of_page.pfn);
+        volume.begin_section(page, content);
+        for Entry { key, block } in entries {
+            let elsewhere = pages.elsewhere(*block).iter().map(|(_, page, pfn)| (*page, self.content_now(*pfn)));
             volume.record(*key, |bytes| {
                 let first = bytes.len();
-                record::write(bytes, &self.whole(*block)?, fresh.elsewhere(*block))?;
-                is_wanted(*key, &bytes[first..]).then_some(())
+                record::write(bytes, &self.whole(*block)?, elsewhere)?;
+                is_wanted(content, *key, &bytes[first..]).then_some(())
             });
         }
         volume.end_section();
@@ -149,18 +135,19 @@ impl CodeCache {
     }
 
     /// Writes everything to a file, by several threads; `None` if there is nothing, or the host refuses.
-    fn write_all(&self, fresh: &Fresh, file: FileWriter) -> Option<FileWriter> {
+    fn write_all(&self, pages: &Pages<'_>, file: FileWriter) -> Option<FileWriter> {
         let file = Mutex::new(Some(file));
         let next = AtomicUsize::new(0);
         let work = || {
             let mut volume = VolumeWriter::default();
             loop {
                 let first = next.fetch_add(TAKEN_AT_ONCE, Ordering::Relaxed);
-                let pages = fresh.pages.iter().skip(first).take(TAKEN_AT_ONCE);
-                pages.for_each(|of_page| self.write_page(fresh, of_page, &mut volume, |_, _| true));
-                let is_over = first >= fresh.pages.len();
+                for (page, of_page) in pages.pages.iter().skip(first).take(TAKEN_AT_ONCE) {
+                    self.write_page(pages, *page, of_page, &mut volume, |_, _, _| true);
+                }
+                let is_over = first >= pages.pages.len();
                 if is_over || volume.bytes().len() >= WRITTEN_AT_ONCE {
-                    append(&file, &volume);
+                    append(&file, volume.bytes());
                     volume.clear();
                 }
                 if is_over {
@@ -169,7 +156,7 @@ impl CodeCache {
             }
         };
         let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let writers = cpus.min(MOST_WRITERS).min(fresh.pages.len() / TAKEN_AT_ONCE + 1);
+        let writers = cpus.min(MOST_WRITERS).min(pages.pages.len() / TAKEN_AT_ONCE + 1);
         std::thread::scope(|scope| {
             // Where the host has no thread to spare, the others do its work.
             (1..writers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
@@ -179,9 +166,9 @@ impl CodeCache {
     }
 }
 
-impl Fresh {
+impl Pages<'_> {
     /// The pages that a block depends on besides the one that it begins in.
-    fn elsewhere(&self, id: BlockId) -> &[(BlockId, Page, Content)] {
+    fn elsewhere(&self, id: BlockId) -> &[(BlockId, Page, Pfn)] {
         let first = self.elsewhere.partition_point(|(block, ..)| *block < id);
         let rest = &self.elsewhere[first..];
         &rest[..rest.iter().take_while(|(block, ..)| *block == id).count()]
@@ -189,10 +176,11 @@ impl Fresh {
 }
 
 /// Appends a volume to a file, unless it is long enough; there is no file any more when the host refuses.
-fn append(file: &Mutex<Option<FileWriter>>, volume: &VolumeWriter) {
+fn append(file: &Mutex<Option<FileWriter>>, volume: &[u8]) {
+    let sections = of_volume(volume);
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(open) = file.as_mut().filter(|open| open.len() < MOST_SAVED_BYTES)
-        && open.append(volume.bytes()).is_err()
+        && open.append(volume, &sections).is_err()
     {
         *file = None;
     }

@@ -94,13 +94,22 @@ impl CodeCache {
     }
 
     /// What is in a frame; from now on, stores to it are noted.
-    pub(super) fn content(&mut self, pfn: Pfn) -> Content {
-        if let Some(known) = self.by_frame.get(&pfn).and_then(|of_frame| of_frame.content) {
+    fn content(&mut self, pfn: Pfn) -> Content {
+        if let Some(known) = self.known_content(pfn) {
             return known;
         }
         self.watch(std::iter::once(pfn));
         let content = Content::of(&self.memory, pfn);
         self.by_frame.entry(pfn).or_default().content = Some(content);
         content
+    }
+
+    /// What is in a frame now.
+    pub(super) fn content_now(&self, pfn: Pfn) -> Content {
+        self.known_content(pfn).unwrap_or_else(|| Content::of(&self.memory, pfn))
+    }
+
+    fn known_content(&self, pfn: Pfn) -> Option<Content> {
+        self.by_frame.get(&pfn)?.content
     }
 }

@@ -48,6 +48,11 @@ pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
 }
 
+fn placement_bytes(placement: Placement) -> [u8; 3] {
+    let [low, high] = placement.parked.to_le_bytes();
+    [low, high, PARKED.of(placement.flags == Flags::Parked)]
+}
+
 /// Appends fields.
 pub struct Writer<'a>(pub &'a mut Vec<u8>);
 
@@ -85,20 +90,26 @@ impl Writer<'_> {
     }
 
     fn placement(&mut self, placement: Placement) {
-        self.u16(placement.parked);
-        self.u8(PARKED.of(placement.flags == Flags::Parked));
+        self.bytes(&placement_bytes(placement));
     }
 
     pub fn site(&mut self, site: &Site, host: u32) {
         let address = site.address;
-        self.u8(site.instruction);
-        self.u8(site.table as u8 | (site.usage as u8) << 2 | SHARED.of(site.coverage == Coverage::Shared));
-        self.u8(address.segment as u8 | NARROW.of(address.narrow == Narrow::Yes) | address.scale << 3);
-        self.u8(site.pointer);
-        self.u16(site.bytes);
-        self.placement(site.placement);
-        self.u8(address.base.unwrap_or(NO_REGISTER));
-        self.u8(address.index.unwrap_or(NO_REGISTER));
+        let [bytes_low, bytes_high] = site.bytes.to_le_bytes();
+        let [parked_low, parked_high, flags] = placement_bytes(site.placement);
+        self.bytes(&[
+            site.instruction,
+            site.table as u8 | (site.usage as u8) << 2 | SHARED.of(site.coverage == Coverage::Shared),
+            address.segment as u8 | NARROW.of(address.narrow == Narrow::Yes) | address.scale << 3,
+            site.pointer,
+            bytes_low,
+            bytes_high,
+            parked_low,
+            parked_high,
+            flags,
+            address.base.unwrap_or(NO_REGISTER),
+            address.index.unwrap_or(NO_REGISTER),
+        ]);
         self.bytes(&address.disp.to_le_bytes());
         self.u16((site.found - host) as u16);
     }
@@ -121,12 +132,12 @@ impl Writer<'_> {
     pub fn mark(&mut self, mark: &Mark, before: &Mark) -> Option<()> {
         let (host, guest) = (mark.host - before.host, (mark.guest - before.guest) as u8);
         let (moved, wide) = (mark.placement != before.placement, host > u16::from(u8::MAX));
-        let kind = Some(guest).filter(|guest| *guest <= GUEST_BYTES)?;
-        self.u8(kind | MOVED.of(moved) | WIDE.of(wide));
+        let kind = Some(guest).filter(|guest| *guest <= GUEST_BYTES)? | MOVED.of(moved) | WIDE.of(wide);
+        let [low, high] = host.to_le_bytes();
         if wide {
-            self.u16(host)
+            self.bytes(&[kind, low, high]);
         } else {
-            self.u8(host as u8)
+            self.bytes(&[kind, low]);
         }
         if moved {
             self.placement(mark.placement);
@@ -135,12 +146,13 @@ impl Writer<'_> {
     }
 
     pub fn fixup(&mut self, fixup: Fixup) {
-        self.u8(match fixup {
+        let kind = match fixup {
             Fixup::LeaveThrough(register, _) => register,
             Fixup::Leave(_) => LEAVE,
             Fixup::Origin(_) => ORIGIN,
-        });
-        self.u16(fixup.at() as u16);
+        };
+        let [low, high] = (fixup.at() as u16).to_le_bytes();
+        self.bytes(&[kind, low, high]);
     }
 }
 

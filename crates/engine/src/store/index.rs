@@ -56,20 +56,19 @@ impl FileWriter {
         self.at
     }
 
-    /// Adds the sections of a volume.
+    /// Adds a volume, whose sections [`of_volume`] found.
     ///
     /// # Errors
     /// The host's.
-    pub fn append(&mut self, volume: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, volume: &[u8], sections: &[Indexed]) -> io::Result<()> {
         let mut to = Writer(&mut self.index);
-        for Section { page, content, at } in volume::sections(volume) {
-            let section = volume::section(volume, at).expect("what was made is whole");
-            to.page(page);
-            to.content(content);
-            to.u64((self.at + at) as u64);
-            to.u64(XxHash3_64::oneshot(section));
-            self.sections += 1;
+        for Indexed { section, checksum } in sections {
+            to.page(section.page);
+            to.content(section.content);
+            to.u64((self.at + section.at) as u64);
+            to.u64(*checksum);
         }
+        self.sections += sections.len() as u64;
         self.at += volume.len();
         self.file.write_all(volume)
     }
@@ -90,6 +89,12 @@ impl FileWriter {
         file.write_all_at(&head, 0)?;
         Ok(file)
     }
+}
+
+/// The sections of a volume that was made in this run.
+pub fn of_volume(volume: &[u8]) -> Vec<Indexed> {
+    let checksum = |at| XxHash3_64::oneshot(volume::section(volume, at).expect("what was made is whole"));
+    volume::sections(volume).map(|section| Indexed { checksum: checksum(section.at), section }).collect()
 }
 
 /// Reads the index of a file, if it is one, whole, and of translations with a stamp.

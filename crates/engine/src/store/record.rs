@@ -6,7 +6,7 @@
 use super::Content;
 use super::field::{Bit, Reader, Writer, word};
 use crate::asm::rel32;
-use crate::block::{Block, BlockId, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
+use crate::block::{Block, Fixup, Helper, Keeping, LeadsOn, Link, Liveness, Mark, Reason, Site};
 use crate::translate::{Parts, Place, Sharing, Variant};
 use addr::{Page, VirtAddr};
 
@@ -42,14 +42,18 @@ pub fn other_sources(record: &[u8]) -> Option<impl Iterator<Item = (Page, Conten
 
 /// Appends a block to `record`, which depends on pages besides the one that it begins in; `None` if it is too large, which
 /// none is that anybody has seen.
-pub fn write(record: &mut Vec<u8>, whole: &Whole<'_>, other_sources: &[(BlockId, Page, Content)]) -> Option<()> {
+pub fn write(
+    record: &mut Vec<u8>,
+    whole: &Whole<'_>,
+    other_sources: impl ExactSizeIterator<Item = (Page, Content)>,
+) -> Option<()> {
     let Whole { block, code, sites, links, helpers, marks, fixups } = whole;
     u16::try_from(code.len()).ok()?;
     let mut to = Writer(record);
     to.u8(u8::try_from(other_sources.len()).ok()?);
-    for (_, page, content) in other_sources {
-        to.page(*page);
-        to.content(*content);
+    for (page, content) in other_sources {
+        to.page(page);
+        to.content(content);
     }
     to.u8(block.variant as u8
         | FLAGS_LIVE.of(block.flags_live == Liveness::Live)
@@ -138,7 +142,7 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
         guest_bytes: u32::from(guest_bytes),
         host: place.host,
         body: place.host + u32::from(body),
-        indirect: None,
+        way_in: None,
         flags_live: if FLAGS_LIVE.is_in(bits) { Liveness::Live } else { Liveness::Dead },
         leads_on: if INDIRECTLY.is_in(bits) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
         host_bytes: parts.code.len() as u32,

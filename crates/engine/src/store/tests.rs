@@ -59,9 +59,10 @@ proptest! {
         prop_assert_eq!(sections.len(), pages.len());
         let (whole, second) = sections.split_at(split.index(sections.len() + 1));
         let mut writer = FileWriter::new(tempfile::tempfile().unwrap()).unwrap();
-        writer.append(&whole.concat()).unwrap();
+        let first = whole.concat();
+        writer.append(&first, &of_volume(&first)).unwrap();
         prop_assert_eq!(writer.is_empty(), whole.is_empty());
-        second.iter().for_each(|section| writer.append(section).unwrap());
+        second.iter().for_each(|section| writer.append(section, &of_volume(section)).unwrap());
         let file = MappedFile::new(&writer.finish(7).unwrap()).unwrap();
         let read = index::read(&file, 7).unwrap();
         prop_assert_eq!(read.len(), sections.len());
