@@ -416,17 +416,28 @@ fn ways_into_blocks_that_are_there_find_room_too() {
 }
 
 /// Functions whose addresses end in the same sixteen bits share an entry of the jump cache, and their ways in lead on to each
-/// other; there are more of them than a chain has, and each time the code of another changes.
+/// other. Each time the code of another changes.
 #[test]
 fn functions_that_share_an_entry_of_the_jump_cache_are_told_apart() {
-    const FUNCTIONS: u64 = 20;
+    // Some that one chain has room for, and more.
+    [6, 20].into_iter().for_each(call_and_change);
+}
+
+fn call_and_change(functions: u64) {
     const APART: u64 = 0x1_0000;
+    const ROUNDS: u64 = 60;
     let function = |number: u64| CODE + (number + 1) * APART;
     let mut rig = program(|a| {
-        let mut top = a.create_label();
-        a.mov(byte_ptr(r8 + 2), r9b)?;
+        let (mut round, mut top) = (a.create_label(), a.create_label());
+        // A row each: what is stored where, and then what the functions answer.
+        a.mov(r8, DATA)?;
+        a.mov(r12d, ROUNDS as u32)?;
+        a.set_label(&mut round)?;
+        a.mov(rcx, qword_ptr(r8))?;
+        a.mov(r9, qword_ptr(r8 + 8))?;
+        a.mov(byte_ptr(r9 + 2), cl)?;
         a.xor(eax, eax)?;
-        a.mov(edi, FUNCTIONS as u32)?;
+        a.mov(edi, functions as u32)?;
         a.lea(rsi, qword_ptr(function(0)))?;
         a.set_label(&mut top)?;
         a.cmp(edi, 2)?;
@@ -434,23 +445,29 @@ fn functions_that_share_an_entry_of_the_jump_cache_are_told_apart() {
         a.add(rsi, APART as i32)?;
         a.dec(edi)?;
         a.jne(top)?;
+        a.mov(qword_ptr(r8), rax)?;
+        a.add(r8, 16)?;
+        a.dec(r12d)?;
+        a.jne(round)?;
         a.syscall()
     });
-    for number in 0..FUNCTIONS {
+    for number in 0..functions {
         // Into some, flags are brought back: `add eax, number; ret` or `adc eax, number; ret`.
         let operation = if number % 2 == 0 { 0xc0 } else { 0xd0 };
         rig.map(function(number), 1, Perms::ALL);
         rig.poke(function(number), &[0x83, operation, number as u8, 0xc3]);
     }
-    let mut addends: Vec<u64> = (0..FUNCTIONS).collect();
-    for round in 0..60 {
-        let changed = round * 7 % FUNCTIONS;
-        addends[changed as usize] = round + 1;
-        rig.registers.rip = VirtAddr::new(CODE);
-        rig.registers.gpr[8] = function(changed);
-        rig.registers.gpr[9] = round + 1;
-        assert_eq!(rig.run(), Exit::Syscall);
+    let changed = |round: u64| round * 7 % functions;
+    for round in 0..ROUNDS {
+        let row = [(round + 1).to_le_bytes(), function(changed(round)).to_le_bytes()];
+        rig.poke(DATA + round * 16, &row.concat());
+    }
+    assert_eq!(rig.run(), Exit::Syscall);
+    let mut addends: Vec<u64> = (0..functions).collect();
+    for round in 0..ROUNDS {
+        addends[changed(round) as usize] = round + 1;
         // The last one is called with a carry.
-        assert_eq!(rig.registers.gpr[0], addends.iter().sum::<u64>() + 1, "round {round}");
+        let expected = addends.iter().sum::<u64>() + 1;
+        assert_eq!(rig.peek(DATA + round * 16, 8), expected.to_le_bytes(), "round {round}");
     }
 }
