@@ -18,7 +18,6 @@ use addr::{PAGE_BYTES, Page, Pfn};
 use host::MappedFile;
 use mmu::Memory;
 use rustc_hash::FxHashMap;
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,10 +25,9 @@ use std::hash::Hasher;
 use std::io;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
-use index::Indexed;
-pub use index::{FileWriter, WRITTEN_AT_ONCE, of_volume};
-use volume::Section;
-pub use volume::VolumeWriter;
+pub use index::{FileWriter, WRITTEN_AT_ONCE};
+use volume::Table;
+pub use volume::{Tables, append};
 
 /// Where translations are kept from run to run.
 pub trait Archive: Send + Sync {
@@ -138,34 +136,25 @@ impl Volume {
 /// Where the translations of a page of a certain content are.
 #[derive(Clone, Copy)]
 struct Shelf {
-    content: Content,
     volume: u32,
-    /// First byte of its section in the volume.
-    at: usize,
+    table: Table,
     used: Used,
-    check: Check,
 }
 
-/// Whether the bytes of a section are known to be those that were written.
+/// Where a record is.
 #[derive(Clone, Copy)]
-enum Check {
-    /// They are.
-    Passed,
-    /// They are if this is their checksum.
-    Pending(u64),
-    /// They are not.
-    Failed,
+struct Place {
+    volume: u32,
+    /// Its first byte in the volume.
+    at: usize,
 }
 
-impl Shelf {
-    /// The section in its volume, if it is what was written; looked at once.
-    fn checked<'v>(&mut self, volume: &'v [u8]) -> Option<&'v [u8]> {
-        let section = volume::section(volume, self.at)?;
-        if let Check::Pending(checksum) = self.check {
-            self.check = if XxHash3_64::oneshot(section) == checksum { Check::Passed } else { Check::Failed };
-        }
-        matches!(self.check, Check::Passed).then_some(section)
-    }
+/// What is to be saved of a page of a content.
+struct Latest {
+    page: Page,
+    content: Content,
+    /// In the order of their keys.
+    records: Vec<(u16, Place)>,
 }
 
 /// Whether something was taken from a shelf in this run, or put there.
@@ -193,7 +182,7 @@ impl Store {
                 Ok(archived) => {
                     let indexed = archived.and_then(|file| Some((index::read(&file, self.stamp)?, file)));
                     if let Some((index, file)) = indexed {
-                        program.load(file, &index);
+                        program.load(file, index);
                     }
                 }
                 Err(_) => program.saving = Saving::Refused,
@@ -209,22 +198,25 @@ impl Store {
         self.of(program).shelves.contains_key(&page)
     }
 
-    /// The `nth` newest record of translations with a key in a page of a content, and what follows it: they differ in
-    /// what else they depend on.
+    /// The `nth` newest record of translations with a key in a page of a content: they differ in what else they depend
+    /// on.
     pub fn record(&mut self, program: ProgramId, page: Page, content: Content, key: u16, nth: usize) -> Option<&[u8]> {
         let Program { volumes, shelves, .. } = &mut self.programs[program.0 as usize];
-        let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.content == content);
+        let of_page = shelves.get_mut(&page)?.iter_mut().rev().filter(|shelf| shelf.table.content == content);
         let mut records = of_page.filter_map(|shelf| {
-            let section = shelf.checked(volumes[shelf.volume as usize].bytes())?;
+            let volume = volumes[shelf.volume as usize].bytes();
+            let record = volume::translation(volume, shelf.table.find(volume, key)?)?;
             shelf.used = Used::Yes;
-            volume::record(section, key)
+            Some(record)
         });
         records.nth(nth)
     }
 
     /// Whether it has just this record.
     pub fn has(&mut self, program: ProgramId, page: Page, content: Content, key: u16, record: &[u8]) -> bool {
-        (0..).map_while(|nth| Some(self.record(program, page, content, key, nth)?.starts_with(record))).any(|same| same)
+        (0..)
+            .map_while(|nth| self.record(program, page, content, key, nth).map(|known| known == record))
+            .any(|same| same)
     }
 
     /// Whether everything that was read of a program so far was what was written.
@@ -232,10 +224,10 @@ impl Store {
         self.of(program).is_whole()
     }
 
-    /// Adds what a [`VolumeWriter`] wrote of a program, unless too much is kept of it already.
-    pub fn add(&mut self, program: ProgramId, volume: Vec<u8>) {
-        if !volume.is_empty() && self.bytes() + volume.len() <= MOST_MADE_BYTES {
-            self.programs[program.0 as usize].add(volume);
+    /// Adds records of a program and their tables, unless too much is kept of it already.
+    pub fn add(&mut self, program: ProgramId, records: Vec<u8>, tables: &Tables) {
+        if !tables.is_empty() && self.bytes() + records.len() + tables.bytes().len() <= MOST_MADE_BYTES {
+            self.programs[program.0 as usize].add(records, tables);
         }
     }
 
@@ -248,8 +240,8 @@ impl Store {
     }
 
     /// Saves such a file.
-    pub fn end_file(&self, program: ProgramId, file: FileWriter) {
-        if let (Some(archive), Ok(file)) = (&self.archive, file.finish(self.stamp)) {
+    pub fn end_file(&self, program: ProgramId, file: FileWriter, tables: &Tables) {
+        if let (Some(archive), Ok(file)) = (&self.archive, file.finish(tables, self.stamp)) {
             archive.publish(&self.of(program).name, &self.translator, &file);
         }
     }
@@ -288,29 +280,25 @@ impl Program {
     }
 
     /// Adds what was made in this run.
-    fn add(&mut self, volume: Vec<u8>) {
-        for Section { page, content, at } in volume::sections(&volume) {
-            self.put(page, Shelf { content, volume: 0, at, used: Used::Yes, check: Check::Passed });
-        }
-        self.bytes += volume.len();
-        self.volumes.push(Volume::Made(volume));
+    fn add(&mut self, mut records: Vec<u8>, tables: &Tables) {
+        tables.in_volume(records.len()).for_each(|table| self.put(table, Used::Yes));
+        records.extend_from_slice(tables.bytes());
+        self.bytes += records.len();
+        self.volumes.push(Volume::Made(records));
     }
 
     /// Adds what is in a file of the archive.
-    fn load(&mut self, file: MappedFile, index: &[Indexed]) {
-        for Indexed { section: Section { page, content, at }, checksum } in index {
-            let check = Check::Pending(*checksum);
-            self.put(*page, Shelf { content: *content, volume: 0, at: *at, used: Used::No, check });
-        }
+    fn load(&mut self, file: MappedFile, tables: Vec<Table>) {
+        tables.into_iter().for_each(|table| self.put(table, Used::No));
         self.bytes += file.len();
         self.loaded_bytes += file.len();
         self.volumes.push(Volume::Loaded(file));
     }
 
-    /// Puts a shelf up whose section is in the volume that is added next.
-    fn put(&mut self, page: Page, shelf: Shelf) {
+    /// Puts a shelf up whose table is in the volume that is added next.
+    fn put(&mut self, table: Table, used: Used) {
         let volume = self.volumes.len() as u32;
-        self.shelves.entry(page).or_default().push(Shelf { volume, ..shelf });
+        self.shelves.entry(table.page).or_default().push(Shelf { volume, table, used });
     }
 
     /// Only what was loaded, first of all, can be anything else.
@@ -324,14 +312,33 @@ impl Program {
 
     /// Writes a file of everything that is to be saved.
     fn write(&self, draft: File, stamp: u64) -> io::Result<File> {
+        let mut latest = self.latest();
+        let mut places: Vec<&mut Place> =
+            latest.iter_mut().flat_map(|page| page.records.iter_mut().map(|(_, place)| place)).collect();
+        // As they were made, also those that were made by earlier runs.
+        places.sort_unstable_by_key(|place| (place.volume, place.at));
         let mut file = FileWriter::new(draft)?;
-        self.latest_sections().iter().try_for_each(|section| file.append(section, &of_volume(section)))?;
-        file.finish(stamp)
+        let mut record = Vec::new();
+        for place in places {
+            record.clear();
+            // A file that somebody changes meanwhile is none.
+            let translation = self.translation(*place).ok_or(io::ErrorKind::InvalidData)?;
+            append(&mut record, |to| {
+                to.extend_from_slice(translation);
+                Some(())
+            });
+            place.at = file.append(&record)?;
+        }
+        let mut tables = Tables::default();
+        for Latest { page, content, records } in latest {
+            tables.add(page, content, records.into_iter().map(|(key, place)| (key, place.at)));
+        }
+        file.finish(&tables, stamp)
     }
 
-    /// A section for each of the latest contents of every page, oldest first; pages that this run needed come first, and
-    /// others as far as there is room.
-    fn latest_sections(&self) -> Vec<Cow<'_, [u8]>> {
+    /// The latest contents of every page, oldest first, and of records with the same key the newest; pages that this run
+    /// needed come first, and others as far as there is room.
+    fn latest(&self) -> Vec<Latest> {
         let mut pages: Vec<_> = self.shelves.iter().collect();
         pages.sort_by_key(|(page, shelves)| (Reverse(shelves.iter().map(|shelf| shelf.used).max()), **page));
         let mut latest = Vec::new();
@@ -340,42 +347,40 @@ impl Program {
             let mut by_age = shelves.clone();
             by_age.sort_by_key(|shelf| shelf.used);
             let mut contents = Vec::new();
-            for shelf in by_age.iter().rev() {
-                if !contents.contains(&shelf.content) && contents.len() < MOST_CONTENTS {
-                    contents.push(shelf.content);
+            for Shelf { table, .. } in by_age.iter().rev() {
+                if !contents.contains(&table.content) && contents.len() < MOST_CONTENTS {
+                    contents.push(table.content);
                 }
             }
             for content in contents.into_iter().rev() {
-                let section = self.merged(*page, content, &mut by_age);
-                bytes += section.len();
+                let records = self.newest(by_age.iter().filter(|shelf| shelf.table.content == content));
+                bytes += records.values().map(|(_, bytes)| bytes).sum::<usize>();
                 if bytes > MOST_SAVED_BYTES {
                     return latest;
                 }
-                latest.extend((!section.is_empty()).then_some(section));
+                let records = records.into_iter().map(|(key, (place, _))| (key, place)).collect();
+                latest.push(Latest { page: *page, content, records });
             }
         }
         latest
     }
 
-    /// One section of what is on several shelves: of records with the same key the newest.
-    fn merged(&self, page: Page, content: Content, shelves: &mut [Shelf]) -> Cow<'_, [u8]> {
-        let of_content = shelves.iter_mut().filter(|shelf| shelf.content == content);
-        let sections: Vec<&[u8]> =
-            of_content.filter_map(|shelf| shelf.checked(self.volumes[shelf.volume as usize].bytes())).collect();
-        if let [only] = sections[..] {
-            return Cow::Borrowed(only);
+    /// Of the records with each key on some shelves the newest that is what was written, and its length.
+    fn newest<'s>(&self, shelves: impl Iterator<Item = &'s Shelf>) -> BTreeMap<u16, (Place, usize)> {
+        let mut newest = BTreeMap::new();
+        for Shelf { volume, table, .. } in shelves {
+            for (key, at) in table.records(self.volumes[*volume as usize].bytes()) {
+                let place = Place { volume: *volume, at };
+                if let Some(translation) = self.translation(place) {
+                    newest.insert(key, (place, translation.len()));
+                }
+            }
         }
-        let newest: BTreeMap<u16, &[u8]> = sections.into_iter().flat_map(volume::records).collect();
-        let mut volume = VolumeWriter::default();
-        volume.begin_section(page, content);
-        for (key, record) in newest {
-            volume.record(key, |to| {
-                to.extend_from_slice(record);
-                Some(())
-            });
-        }
-        volume.end_section();
-        Cow::Owned(volume.finish())
+        newest
+    }
+
+    fn translation(&self, Place { volume, at }: Place) -> Option<&[u8]> {
+        volume::translation(self.volumes[volume as usize].bytes(), at)
     }
 }
 

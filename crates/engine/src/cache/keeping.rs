@@ -4,22 +4,29 @@ use super::{CodeCache, part};
 use crate::block::{BlockId, Keeping};
 use crate::code_map::{Entry, PageOfBlocks};
 use crate::store::record::{self, Whole};
-use crate::store::{Content, FileWriter, MOST_SAVED_BYTES, VolumeWriter, WRITTEN_AT_ONCE, of_volume};
-use addr::{Page, Pfn};
+use crate::store::{self, Content, FileWriter, MOST_SAVED_BYTES, Tables, WRITTEN_AT_ONCE};
+use addr::Page;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Most threads that write at a time, and the pages that one takes at a time.
+/// Most threads that write at a time, and the blocks that one takes at a time.
 const MOST_WRITERS: usize = 4;
-const TAKEN_AT_ONCE: usize = 64;
+const TAKEN_AT_ONCE: u32 = 1024;
 
 /// The pages of a map, and what is to be known of them besides.
 struct Pages<'a> {
     /// In order.
-    pages: Vec<(Page, &'a PageOfBlocks)>,
-    /// Which pages blocks depend on besides the one that they begin in; in order.
-    elsewhere: Vec<(BlockId, Page, Pfn)>,
+    pages: Vec<OfPage<'a>>,
+    /// On which pages, by their place in `pages`, blocks depend besides the one that they begin in; in order.
+    elsewhere: Vec<(BlockId, usize)>,
+}
+
+/// A page, and what is in it, once somebody has asked.
+struct OfPage<'a> {
+    page: Page,
+    blocks: &'a PageOfBlocks,
+    content: OnceLock<Content>,
 }
 
 impl CodeCache {
@@ -42,9 +49,20 @@ impl CodeCache {
     /// Saves the fresh blocks of a map, if they are all there is to save of a program; `None` if they are not.
     fn save_map(&self, map: u64) -> Option<()> {
         let program = self.maps[&map].program?;
-        let file = self.store.as_ref()?.begin_file(program)?;
-        if let Some(file) = self.write_all(&self.pages(map), file) {
-            self.store.as_ref()?.end_file(program, file);
+        let store = self.store.as_ref()?;
+        let file = store.begin_file(program)?;
+        let pages = self.pages(map);
+        let (file, records) = self.write_all(map, &pages, file);
+        let mut tables = Tables::default();
+        for of_page in &pages.pages {
+            let written = of_page.blocks.entries().iter().filter_map(|Entry { key, block }| {
+                let at = records[*block as usize].load(Ordering::Relaxed);
+                (at != 0).then_some((*key, at as usize))
+            });
+            tables.add(of_page.page, self.content_now(of_page), written);
+        }
+        if let Some(file) = file.filter(|_| !tables.is_empty()) {
+            store.end_file(program, file, &tables);
         }
         Some(())
     }
@@ -64,14 +82,25 @@ impl CodeCache {
     pub(super) fn keep(&mut self, map: u64) {
         let Some(program) = self.maps[&map].program else { return };
         let Some(mut store) = self.store.take() else { return };
-        let mut volume = VolumeWriter::default();
         let pages = self.pages(map);
-        for (page, of_page) in &pages.pages {
-            self.write_page(&pages, *page, of_page, &mut volume, |content, key, record| {
-                !store.has(program, *page, content, key, record)
-            });
+        let (mut volume, mut tables) = (Vec::new(), Tables::default());
+        let mut records = Vec::new();
+        for of_page in &pages.pages {
+            records.clear();
+            for Entry { key, block } in of_page.blocks.entries() {
+                let at = store::append(&mut volume, |to| {
+                    let first = to.len();
+                    self.write(&pages, *block, pages.elsewhere(*block), to)?;
+                    let (page, content) = (of_page.page, self.content_now(of_page));
+                    (!store.has(program, page, content, *key, &to[first..])).then_some(())
+                });
+                records.extend(at.map(|at| (*key, at)));
+            }
+            if !records.is_empty() {
+                tables.add(of_page.page, self.content_now(of_page), records.iter().copied());
+            }
         }
-        store.add(program, volume.finish());
+        store.add(program, volume, &tables);
         self.store = Some(store);
         for id in self.maps[&map].blocks() {
             if let Some(block) = self.blocks[id as usize].as_mut().filter(|block| block.keeping == Keeping::Fresh) {
@@ -81,43 +110,29 @@ impl CodeCache {
     }
 
     fn pages(&self, map: u64) -> Pages<'_> {
-        let by_page = &self.maps[&map].by_page;
-        let mut pages: Vec<_> = by_page.iter().map(|(page, of_page)| (*page, &**of_page)).collect();
-        pages.sort_unstable_by_key(|(page, _)| *page);
-        let others = |(page, of_page): &(Page, &PageOfBlocks)| {
-            let (page, pfn) = (*page, of_page.pfn);
-            of_page.others.iter().map(move |id| (*id, page, pfn)).collect::<Vec<_>>()
-        };
-        let mut elsewhere: Vec<_> = pages.iter().flat_map(others).collect();
+        let by_page = self.maps[&map].by_page.iter();
+        let mut pages: Vec<_> =
+            by_page.map(|(page, blocks)| OfPage { page: *page, blocks, content: OnceLock::new() }).collect();
+        pages.sort_unstable_by_key(|of_page| of_page.page);
+        let others =
+            pages.iter().enumerate().flat_map(|(at, of_page)| of_page.blocks.others.iter().map(move |id| (*id, at)));
+        let mut elsewhere: Vec<_> = others.collect();
         elsewhere.sort_unstable();
         Pages { pages, elsewhere }
     }
 
-    /// Writes the section of a page: the records of its fresh blocks that are wanted.
-    fn write_page(
-        &self,
-        pages: &Pages<'_>,
-        page: Page,
-        of_page: &PageOfBlocks,
-        volume: &mut VolumeWriter,
-        mut is_wanted: impl FnMut(Content, u16, &[u8]) -> bool,
-    ) {
-        let is_fresh = |entry: &&Entry| self.block(entry.block).is_some_and(|block| block.keeping == Keeping::Fresh);
-        let mut entries = of_page.entries().iter().filter(is_fresh).peekable();
-        if entries.peek().is_none() {
-            return;
-        }
-        let content = self.content_now(of_page.pfn);
-        volume.begin_section(page, content);
-        for Entry { key, block } in entries {
-            let elsewhere = pages.elsewhere(*block).iter().map(|(_, page, pfn)| (*page, self.content_now(*pfn)));
-            volume.record(*key, |bytes| {
-                let first = bytes.len();
-                record::write(bytes, &self.whole(*block)?, elsewhere)?;
-                is_wanted(content, *key, &bytes[first..]).then_some(())
-            });
-        }
-        volume.end_section();
+    fn content_now(&self, of_page: &OfPage<'_>) -> Content {
+        *of_page.content.get_or_init(|| self.content_of(of_page.blocks.pfn))
+    }
+
+    /// Appends a block, if it is fresh.
+    fn write(&self, pages: &Pages<'_>, id: BlockId, elsewhere: &[(BlockId, usize)], to: &mut Vec<u8>) -> Option<()> {
+        let whole = self.whole(id).filter(|whole| whole.block.keeping == Keeping::Fresh)?;
+        let other_sources = elsewhere.iter().map(|(_, at)| {
+            let of_page = &pages.pages[*at];
+            (of_page.page, self.content_now(of_page))
+        });
+        record::write(to, &whole, other_sources)
     }
 
     /// A block with everything that belongs to it.
@@ -134,21 +149,39 @@ impl CodeCache {
         })
     }
 
-    /// Writes everything to a file, by several threads; `None` if there is nothing, or the host refuses.
-    fn write_all(&self, pages: &Pages<'_>, file: FileWriter) -> Option<FileWriter> {
+    /// Writes the fresh blocks of a map to a file, by several threads, in the order in which they were made: the file, unless
+    /// the host refuses, and where in it each block is, or 0.
+    fn write_all(&self, map: u64, pages: &Pages<'_>, file: FileWriter) -> (Option<FileWriter>, Vec<AtomicU32>) {
+        let mut records = Vec::new();
+        records.resize_with(self.blocks.len(), AtomicU32::default);
         let file = Mutex::new(Some(file));
-        let next = AtomicUsize::new(0);
+        let next = AtomicU32::new(0);
         let work = || {
-            let mut volume = VolumeWriter::default();
+            let mut volume = Vec::new();
+            let mut written = Vec::new();
             loop {
                 let first = next.fetch_add(TAKEN_AT_ONCE, Ordering::Relaxed);
-                for (page, of_page) in pages.pages.iter().skip(first).take(TAKEN_AT_ONCE) {
-                    self.write_page(pages, *page, of_page, &mut volume, |_, _, _| true);
+                let is_over = first as usize >= self.blocks.len();
+                let mut elsewhere = pages.elsewhere_from(first);
+                for id in first..(first + TAKEN_AT_ONCE).min(self.blocks.len() as u32) {
+                    let (of_block, rest) = elsewhere.split_at(of_first(elsewhere, id));
+                    elsewhere = rest;
+                    let at = match self.block(id) {
+                        Some(block) if block.map == map => {
+                            store::append(&mut volume, |to| self.write(pages, id, of_block, to))
+                        }
+                        _ => None,
+                    };
+                    written.extend(at.map(|at| (id, at as u32)));
                 }
-                let is_over = first >= pages.pages.len();
-                if is_over || volume.bytes().len() >= WRITTEN_AT_ONCE {
-                    append(&file, volume.bytes());
+                if is_over || volume.len() >= WRITTEN_AT_ONCE {
+                    if let Some(first) = append(&file, &volume) {
+                        for (id, at) in &written {
+                            records[*id as usize].store(first as u32 + at, Ordering::Relaxed);
+                        }
+                    }
                     volume.clear();
+                    written.clear();
                 }
                 if is_over {
                     return;
@@ -156,32 +189,40 @@ impl CodeCache {
             }
         };
         let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let writers = cpus.min(MOST_WRITERS).min(pages.pages.len() / TAKEN_AT_ONCE + 1);
+        let writers = cpus.min(MOST_WRITERS).min(self.blocks.len() / TAKEN_AT_ONCE as usize + 1);
         std::thread::scope(|scope| {
             // Where the host has no thread to spare, the others do its work.
             (1..writers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
             work();
         });
-        file.into_inner().unwrap_or_else(PoisonError::into_inner).filter(|file| !file.is_empty())
+        (file.into_inner().unwrap_or_else(PoisonError::into_inner), records)
     }
 }
 
 impl Pages<'_> {
-    /// The pages that a block depends on besides the one that it begins in.
-    fn elsewhere(&self, id: BlockId) -> &[(BlockId, Page, Pfn)] {
-        let first = self.elsewhere.partition_point(|(block, ..)| *block < id);
-        let rest = &self.elsewhere[first..];
-        &rest[..rest.iter().take_while(|(block, ..)| *block == id).count()]
+    /// What blocks depend on elsewhere, from a block on.
+    fn elsewhere_from(&self, id: BlockId) -> &[(BlockId, usize)] {
+        &self.elsewhere[self.elsewhere.partition_point(|(block, _)| *block < id)..]
+    }
+
+    /// What a block depends on elsewhere.
+    fn elsewhere(&self, id: BlockId) -> &[(BlockId, usize)] {
+        let from = self.elsewhere_from(id);
+        &from[..of_first(from, id)]
     }
 }
 
-/// Appends a volume to a file, unless it is long enough; there is no file any more when the host refuses.
-fn append(file: &Mutex<Option<FileWriter>>, volume: &[u8]) {
-    let sections = of_volume(volume);
+/// How many are of a block that none comes before.
+fn of_first(elsewhere: &[(BlockId, usize)], id: BlockId) -> usize {
+    elsewhere.iter().take_while(|(block, _)| *block == id).count()
+}
+
+/// Appends records to a file, unless it is long enough: where the first is. There is no file any more when the host refuses.
+fn append(file: &Mutex<Option<FileWriter>>, records: &[u8]) -> Option<usize> {
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(open) = file.as_mut().filter(|open| open.len() < MOST_SAVED_BYTES)
-        && open.append(volume, &sections).is_err()
-    {
+    let appended = file.as_mut().filter(|open| open.len() < MOST_SAVED_BYTES)?.append(records);
+    if appended.is_err() {
         *file = None;
     }
+    appended.ok()
 }

@@ -105,7 +105,7 @@ impl CodeCache {
     }
 
     /// What is in a frame now.
-    pub(super) fn content_now(&self, pfn: Pfn) -> Content {
+    pub(super) fn content_of(&self, pfn: Pfn) -> Content {
         self.known_content(pfn).unwrap_or_else(|| Content::of(&self.memory, pfn))
     }
 
