@@ -405,10 +405,6 @@ pub struct WayIn {
     pub entry: u32,
     /// Host offset of the rel32 of its jump to the block.
     pub jump: u32,
-    /// Host offset of the last of those that it goes on to if the target is another; its own if it is the last.
-    pub end: u32,
-    /// How many those are, it included.
-    pub length: u32,
 }
 
 /// How a block goes on.

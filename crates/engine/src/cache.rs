@@ -14,8 +14,6 @@ mod recalling;
 mod trees;
 mod ways_in;
 
-pub use ways_in::Chains;
-
 use crate::Linking;
 use crate::asm::rel32;
 use crate::block::{Block, BlockId, Entry, Fixup, Helper, LeadsOn, Link, Linked, Liveness, Mark, Site};
@@ -77,8 +75,7 @@ pub struct CodeCache {
     linking: Linking,
     translator: Translator,
     certain: Vec<certain::Certain>,
-    /// Where returns will lead, and from which host address: for the jump cache.
-    expected: Vec<(VirtAddr, u64)>,
+    chain_lengths: ways_in::ChainLengths,
     /// For the code of a way into a block.
     way: Vec<u8>,
     used: u32,
@@ -114,7 +111,7 @@ impl CodeCache {
             linking,
             translator: Translator::new(),
             certain: Vec::new(),
-            expected: Vec::new(),
+            chain_lengths: ways_in::ChainLengths::default(),
             way: Vec::new(),
             used: (gate.bytes as u32).next_multiple_of(64),
             generation: 0,
@@ -221,11 +218,17 @@ impl CodeCache {
         self.block(after.checked_sub(1)? as BlockId)
     }
 
-    /// The block at a guest address, translated if need be.
+    /// The block at a guest address, translated if need be; the jump cache of `view` is told where what it calls returns to.
     ///
     /// # Errors
     /// When its first instruction cannot be fetched.
-    pub fn find(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
+    pub fn find(
+        &mut self,
+        tables: &Tables,
+        rip: VirtAddr,
+        variant: Variant,
+        view: &CpuView,
+    ) -> Result<BlockId, FetchRefused> {
         let map = self.map_of(tables);
         if self.maps[&map].users > 1 {
             // Translated for another tree, perhaps: this one may not have fetched the page yet.
@@ -244,7 +247,7 @@ impl CodeCache {
             Some(id) => Ok(id),
             None => {
                 let id = self.translate(tables, rip, variant)?;
-                self.make_certain(tables, id);
+                self.make_certain(tables, id, view);
                 Ok(id)
             }
         }

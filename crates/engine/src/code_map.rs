@@ -1,7 +1,6 @@
 //! Which blocks there are of the code that a tree of page tables maps.
 
 use crate::block::BlockId;
-use crate::cache::Chains;
 use crate::store::ProgramId;
 use crate::translate::{Starts, Variant};
 use addr::{Page, Pfn, VirtAddr};
@@ -17,8 +16,6 @@ pub struct CodeMap {
     pub by_page: FxHashMap<Page, Box<PageOfBlocks>>,
     /// Blocks whose shared lookups mostly fail: they are translated without.
     pub unshared: FxHashSet<VirtAddr>,
-    /// The ways into its blocks.
-    pub chains: Chains,
 }
 
 impl CodeMap {

@@ -111,6 +111,11 @@ pub fn jump_cache_offset() -> i32 {
     Slot(JUMP_CACHE).offset()
 }
 
+/// Where a guest address leads.
+pub fn jump_cache(view: &CpuView, rip: VirtAddr) -> u64 {
+    Slot(JUMP_CACHE + jump_cache_entry(rip)).get(view)
+}
+
 /// Makes a guest address lead to a way into a block.
 pub fn fill_jump_cache(view: &CpuView, rip: VirtAddr, host: u64) {
     let entry = jump_cache_entry(rip);

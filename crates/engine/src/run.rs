@@ -101,12 +101,11 @@ impl Run<'_> {
             (_, Exactness::Step) => Variant::Step,
             (_, Exactness::Any) => Variant::Plain,
         };
-        let id = cache.find(self.tables, rip, variant)?;
-        cache.enter_expected(&self.cpu.view);
+        let id = cache.find(self.tables, rip, variant, &self.cpu.view)?;
         if let Some((pending, generation)) = pending
             && generation == cache.generation()
         {
-            self.connect(&mut cache, pending, id, rip);
+            self.connect(&mut cache, pending, id);
         }
         let block = cache.block(id).expect("a block that was just found is alive");
         self.verify(block);
@@ -136,7 +135,7 @@ impl Run<'_> {
         }
     }
 
-    pub fn connect(&self, cache: &mut MutexGuard<'_, CodeCache>, pending: PendingLink, id: BlockId, rip: VirtAddr) {
+    pub fn connect(&self, cache: &mut MutexGuard<'_, CodeCache>, pending: PendingLink, id: BlockId) {
         match pending {
             PendingLink::Direct(number) => {
                 let from = cache.link_record(number).from;
@@ -144,10 +143,7 @@ impl Run<'_> {
                     cache.link(number, id);
                 }
             }
-            PendingLink::Indirect => {
-                let host = cache.way_in(id);
-                context::fill_jump_cache(&self.cpu.view, rip, host);
-            }
+            PendingLink::Indirect => cache.lead_jumps_to(id, &self.cpu.view),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::Linking;
 use crate::block::BlockId;
 use crate::translate::{Extent, Onward, Variant};
 use addr::VirtAddr;
-use mmu::Tables;
+use mmu::{CpuView, Tables};
 
 /// How many are translated after one that was wanted. More would hardly be found.
 const MOST: usize = 6;
@@ -25,7 +25,7 @@ pub(super) struct Certain {
 
 impl CodeCache {
     /// Makes the blocks that are surely reached from one that was translated just now.
-    pub(super) fn make_certain(&mut self, tables: &Tables, of: BlockId) {
+    pub(super) fn make_certain(&mut self, tables: &Tables, of: BlockId, view: &CpuView) {
         let map = self.map_of(tables);
         if self.linking == Linking::Off || self.plan.extent != Extent::Superblock || self.maps[&map].users > 1 {
             return;
@@ -48,7 +48,7 @@ impl CodeCache {
             };
             match link {
                 Some(link) => self.link(link, id),
-                None => self.expect_return_to(rip, id),
+                None => self.expect_return_to(id, view),
             }
         }
         coming.clear();

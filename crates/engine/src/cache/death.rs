@@ -1,6 +1,6 @@
 //! How blocks end: their code changed, or the cache is full.
 
-use super::{CodeCache, FrameOfCode};
+use super::{CodeCache, FrameOfCode, ways_in};
 use crate::block::{BlockId, Linked};
 use crate::context;
 use addr::{PageRange, Pfn};
@@ -85,9 +85,8 @@ impl CodeCache {
         for map in self.maps.values_mut() {
             map.by_page.clear();
             map.unshared.clear();
-            map.chains.clear();
         }
-        self.expected.clear();
+        self.chain_lengths = ways_in::ChainLengths::default();
         self.blocks.clear();
         self.starts.clear();
         self.sites.clear();

@@ -1,72 +1,57 @@
 //! The ways into blocks for indirect jumps.
 //!
 //! An indirect jump takes the lower bits of its target to the jump cache of its CPU, and from there it goes to a way in,
-//! which sees whether the target is its block's. If it is not, the jump goes on to the way in that was made before for
-//! an address with the same lower bits, and so on along the chain, and from its end to where a block is looked for.
+//! which sees whether the target is its block's. If it is not, the jump goes on to the way in to which the jump cache led when
+//! this one was made, and so on along the chain, and from its end to where a block is looked for.
 
 use super::CodeCache;
 use crate::asm::{Assembler, CC_NOT_EQUAL, RAX, Width};
-use crate::block::{Block, BlockId, JUMP_INDEX, JUMP_TARGET, Liveness, WayIn};
+use crate::block::{BlockId, JUMP_INDEX, JUMP_TARGET, Liveness, WayIn};
 use crate::context::{self, JUMP_CACHE_ENTRIES, Slot};
-use addr::VirtAddr;
 use mmu::CpuView;
-use std::num::NonZeroU32;
 
 /// Most ways in of a chain: where code is made anew again and again, dead ones would gather.
-const LONGEST_CHAIN: u32 = 8;
+const LONGEST_CHAIN: u8 = 8;
 
-/// The blocks of a code map to whose ways in its chains lead first, by their entry of the jump cache.
-#[derive(Default)]
-pub struct Chains(Vec<Option<NonZeroU32>>);
+/// How many ways in were made for each entry of the jump cache since the last that leads on to no other.
+pub(super) struct ChainLengths(Box<[u8]>);
 
-impl Chains {
-    /// The block, which may be dead.
-    fn first(&self, entry: usize) -> Option<BlockId> {
-        self.0.get(entry).copied().flatten().map(|id| id.get() - 1)
+impl Default for ChainLengths {
+    fn default() -> Self {
+        Self(vec![0; JUMP_CACHE_ENTRIES].into())
     }
+}
 
-    fn set_first(&mut self, entry: usize, id: BlockId) {
-        if self.0.is_empty() {
-            self.0 = vec![None; JUMP_CACHE_ENTRIES];
-        }
-        self.0[entry] = NonZeroU32::MIN.checked_add(id);
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
+impl ChainLengths {
+    /// Counts one more; whether it may lead on to those before it.
+    fn lengthen(&mut self, entry: usize) -> bool {
+        let length = &mut self.0[entry];
+        let leads_on = *length < LONGEST_CHAIN;
+        *length = if leads_on { *length + 1 } else { 1 };
+        leads_on
     }
 }
 
 impl CodeCache {
-    /// The host address for the jump cache's entry of a block, from where its way in is reached; the flags being parked.
-    pub fn way_in(&mut self, id: BlockId) -> u64 {
+    /// Makes a CPU's jump cache lead to a block, of the code map that the CPU uses.
+    pub fn lead_jumps_to(&mut self, id: BlockId, view: &CpuView) {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
-        let first = self.first_of_chain(block);
-        let way_in = match (block.way_in, first) {
-            (Some(own), Some(first)) if own.end == first.end => first,
-            (Some(own), _) => own,
-            (None, first) => self.make_way_in(id, first),
+        let (rip, way_in) = (block.rip, block.way_in);
+        let entry = match way_in {
+            Some(WayIn { entry, .. }) => entry,
+            None => self.make_way_in(id, context::jump_cache(view, rip)),
         };
-        self.host_address(way_in.entry)
+        context::fill_jump_cache(view, rip, self.host_address(entry));
     }
 
-    /// The first way in of a block's chain, if its block is alive.
-    fn first_of_chain(&self, block: &Block) -> Option<WayIn> {
-        let first = self.maps[&block.map].chains.first(context::jump_cache_entry(block.rip))?;
-        self.block(first)?.way_in
-    }
-
-    /// Makes a way into a block, before that which was first in its chain, which sees whether the target is the block and
-    /// brings the flags back if somebody reads them.
-    fn make_way_in(&mut self, id: BlockId, first: Option<WayIn>) -> WayIn {
+    /// Makes a way into a block, the flags being parked: it sees whether the target is the block, and brings the flags back
+    /// if somebody reads them. Its host offset. For other targets it leads on to where the jump cache led before.
+    fn make_way_in(&mut self, id: BlockId, before: u64) -> u32 {
         let block = self.blocks[id as usize].as_ref().expect("a block that was just found is alive");
-        let (rip, map, target) = (block.rip, block.map, self.host_address(block.host));
+        let (rip, flags_live, target) = (block.rip, block.flags_live, self.host_address(block.host));
+        let may_lead_on = self.chain_lengths.lengthen(context::jump_cache_entry(rip));
+        let next = if may_lead_on { before } else { self.gate.nowhere };
         let entry = self.used;
-        let (next, end, length) = match first.filter(|first| first.length < LONGEST_CHAIN) {
-            Some(first) => (self.host_address(first.entry), first.end, first.length + 1),
-            None => (self.gate.nowhere, entry, 1),
-        };
-        let flags_live = block.flags_live;
         let mut asm = Assembler::new(std::mem::take(&mut self.way), self.host_address(entry));
         match i32::try_from(rip.get()) {
             Ok(rip) => asm.cmp(JUMP_TARGET, rip),
@@ -86,30 +71,19 @@ impl CodeCache {
         self.code.write(entry as usize, asm.bytes());
         self.used = (entry + asm.here()).next_multiple_of(16);
         self.way = asm.into_buffer();
-        let way_in = WayIn { entry, jump, end, length };
-        self.blocks[id as usize].as_mut().expect("it is alive").way_in = Some(way_in);
-        let map = self.maps.get_mut(&map).expect("a block's map exists");
-        map.chains.set_first(context::jump_cache_entry(rip), id);
-        way_in
+        self.blocks[id as usize].as_mut().expect("it is alive").way_in = Some(WayIn { entry, jump });
+        entry
     }
 
-    /// The block of a way in died: the way leads nowhere, but to those after it in its chain.
+    /// The block of a way in died: for its target the way leads nowhere.
     pub(super) fn close(&mut self, way_in: WayIn) {
         self.lead_to(way_in.jump, self.gate.nowhere);
     }
 
     /// A return will lead to a block.
-    pub(super) fn expect_return_to(&mut self, rip: VirtAddr, id: BlockId) {
+    pub(super) fn expect_return_to(&mut self, id: BlockId, view: &CpuView) {
         if self.block(id).is_some_and(|block| block.way_in.is_none()) && self.has_room() {
-            let first = self.way_in(id);
-            self.expected.push((rip, first));
-        }
-    }
-
-    /// Enters into a jump cache where returns are expected to lead since the last block was looked for.
-    pub fn enter_expected(&mut self, view: &CpuView) {
-        for (rip, host) in self.expected.drain(..) {
-            context::fill_jump_cache(view, rip, host);
+            self.lead_jumps_to(id, view);
         }
     }
 }
