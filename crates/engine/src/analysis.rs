@@ -79,6 +79,44 @@ pub struct Operand {
     pub bytes: u16,
 }
 
+/// Most bytes of an access that others may share their lookup with.
+const WIDEST_SIMPLE: u16 = 32;
+
+impl Operand {
+    /// The register that it goes through, if it goes through one alone and is not too wide.
+    pub fn simple_base(&self) -> Option<Reg> {
+        let Self { address, bytes, .. } = self;
+        let simple = address.index.is_none()
+            && address.segment == Segment::Flat
+            && address.narrow == Narrow::No
+            && *bytes <= WIDEST_SIMPLE;
+        address.base.filter(|_| simple)
+    }
+}
+
+/// Where a push stores.
+pub const PUSH_SLOT: Operand = Operand { address: Address::based(RSP, -8), usage: Use::Store, bytes: 8 };
+/// Where a pop loads from.
+pub const TOP_OF_STACK: Operand = Operand { address: Address::based(RSP, 0), usage: Use::Load, bytes: 8 };
+
+impl Class {
+    /// The accesses that are looked up for, in their order.
+    pub fn accesses(&self) -> [Option<Operand>; 2] {
+        let load = |address| Some(Operand { address, usage: Use::Load, bytes: 8 });
+        let pushed = Some(PUSH_SLOT);
+        match *self {
+            Self::Memory(operand) => [Some(operand), None],
+            Self::Push(Pushed::Memory(address)) | Self::CallIndirect(Target::Memory(address)) => {
+                [load(address), pushed]
+            }
+            Self::Push(_) | Self::Call(_) | Self::CallIndirect(_) => [pushed, None],
+            Self::Pop(_) | Self::Return(_) => [Some(TOP_OF_STACK), None],
+            Self::JumpIndirect(Target::Memory(address)) => [load(address), None],
+            _ => [None, None],
+        }
+    }
+}
+
 /// An instruction with its uses. Sets of registers are bit masks.
 #[derive(Clone, Copy, Debug)]
 pub struct Analysed {
@@ -91,6 +129,8 @@ pub struct Analysed {
     pub kills: u16,
     /// Registers it writes.
     pub writes: u16,
+    /// Registers that it accesses memory through, each alone.
+    pub bases: u16,
     /// Flags it needs, or may leave as they are although it can write them.
     pub flags_read: u8,
     /// Flags it writes whatever happens.
@@ -114,6 +154,7 @@ impl Analysed {
             reads: 0,
             kills: 0,
             writes: 0,
+            bases: 0,
             flags_read: ARITHMETIC_FLAGS,
             flags_kill: 0,
             flags_write: 0,
@@ -190,6 +231,7 @@ pub fn analyse(instruction: &Instruction, shapes: &mut Shapes) -> Analysed {
         reads: shape.reads,
         kills: shape.kills,
         writes: shape.writes,
+        bases: class.accesses().iter().flatten().filter_map(Operand::simple_base).fold(0, |all, base| all | 1 << base),
         flags_read: if class == Class::Helper { ARITHMETIC_FLAGS } else { shape.flags_read },
         flags_kill: shape.flags_kill,
         flags_write: shape.flags_write,

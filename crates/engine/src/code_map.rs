@@ -28,15 +28,23 @@ impl CodeMap {
     /// A block died; another may have taken its place already.
     pub fn forget(&mut self, rip: VirtAddr, variant: Variant, id: BlockId) {
         let Some(of_page) = self.by_page.get_mut(&rip.page()) else { return };
-        let key = Entry::key(rip, variant);
-        of_page.entries.retain(|entry| entry.key != key || entry.block != id);
+        let key = key(rip, variant);
+        if let Ok(at) = of_page.keys.binary_search(&key)
+            && of_page.blocks[at] == id
+        {
+            of_page.keys.remove(at);
+            of_page.blocks.remove(at);
+        }
     }
 
     /// Every block.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
-        self.by_page.values().flat_map(|of_page| of_page.entries.iter().map(|entry| entry.block))
+        self.by_page.values().flat_map(|of_page| of_page.blocks.iter().copied())
     }
 }
+
+/// Room for as many is made at once.
+const USUAL_BLOCKS: usize = 16;
 
 /// The blocks that begin in a page, and those that depend on it.
 pub struct PageOfBlocks {
@@ -45,35 +53,32 @@ pub struct PageOfBlocks {
     /// Blocks that depend on the page and are none of its entries: they begin in others, or another has taken their place.
     pub others: Vec<BlockId>,
     pub starts: Starts,
-    /// In the order of their keys.
-    entries: Vec<Entry>,
+    /// Of the blocks that begin in it, in order; apart from them, so that few cache lines are searched.
+    keys: Vec<u16>,
+    /// Those blocks, in the same order.
+    blocks: Vec<BlockId>,
 }
 
-/// A block that begins in a page.
-#[derive(Clone, Copy)]
-pub struct Entry {
-    pub key: u16,
-    pub block: BlockId,
-}
-
-impl Entry {
-    /// Where in its page a block begins, and its variant.
-    pub fn key(rip: VirtAddr, variant: Variant) -> u16 {
-        (rip.page_offset() as u16) << 3 | variant as u16
-    }
+/// Where in its page a block begins, and its variant.
+pub fn key(rip: VirtAddr, variant: Variant) -> u16 {
+    (rip.page_offset() as u16) << 3 | variant as u16
 }
 
 impl PageOfBlocks {
     pub fn new(pfn: Pfn) -> Box<Self> {
-        Box::new(Self { pfn, others: Vec::new(), starts: Starts::default(), entries: Vec::new() })
+        let (keys, blocks) = (Vec::with_capacity(USUAL_BLOCKS), Vec::with_capacity(USUAL_BLOCKS));
+        Box::new(Self { pfn, others: Vec::new(), starts: Starts::default(), keys, blocks })
     }
 
     /// Makes a block the one that begins at an address of the page.
     pub fn enter(&mut self, rip: VirtAddr, variant: Variant, block: BlockId) {
-        let key = Entry::key(rip, variant);
-        match self.entries.binary_search_by_key(&key, |entry| entry.key) {
-            Ok(at) => self.others.push(std::mem::replace(&mut self.entries[at].block, block)),
-            Err(at) => self.entries.insert(at, Entry { key, block }),
+        let key = key(rip, variant);
+        match self.keys.binary_search(&key) {
+            Ok(at) => self.others.push(std::mem::replace(&mut self.blocks[at], block)),
+            Err(at) => {
+                self.keys.insert(at, key);
+                self.blocks.insert(at, block);
+            }
         }
         if variant == Variant::Plain {
             self.starts.add(rip);
@@ -82,18 +87,17 @@ impl PageOfBlocks {
 
     /// Every block that depends on the page.
     pub fn dependents(&self) -> impl Iterator<Item = BlockId> {
-        self.entries.iter().map(|entry| entry.block).chain(self.others.iter().copied())
+        self.blocks.iter().chain(&self.others).copied()
     }
 
-    /// The blocks that begin in the page, in the order of their keys.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// The keys of the blocks that begin in the page, in order, and those blocks.
+    pub fn entries(&self) -> impl Iterator<Item = (u16, BlockId)> {
+        self.keys.iter().copied().zip(self.blocks.iter().copied())
     }
 
     /// The block that begins at an address of the page, in one of the translations it can have.
     pub fn block(&self, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
-        let key = Entry::key(rip, variant);
-        let at = self.entries.binary_search_by_key(&key, |entry| entry.key).ok()?;
-        Some(self.entries[at].block)
+        let at = self.keys.binary_search(&key(rip, variant)).ok()?;
+        Some(self.blocks[at])
     }
 }

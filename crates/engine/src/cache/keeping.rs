@@ -2,7 +2,7 @@
 
 use super::{CodeCache, part};
 use crate::block::{BlockId, Keeping};
-use crate::code_map::{Entry, PageOfBlocks};
+use crate::code_map::PageOfBlocks;
 use crate::store::record::{self, Whole};
 use crate::store::{self, Content, FileWriter, MOST_SAVED_BYTES, Tables, WRITTEN_AT_ONCE};
 use addr::Page;
@@ -55,9 +55,9 @@ impl CodeCache {
         let (file, records) = self.write_all(map, &pages, file);
         let mut tables = Tables::default();
         for of_page in &pages.pages {
-            let written = of_page.blocks.entries().iter().filter_map(|Entry { key, block }| {
-                let at = records[*block as usize].load(Ordering::Relaxed);
-                (at != 0).then_some((*key, at as usize))
+            let written = of_page.blocks.entries().filter_map(|(key, block)| {
+                let at = records[block as usize].load(Ordering::Relaxed);
+                (at != 0).then_some((key, at as usize))
             });
             tables.add(of_page.page, self.content_now(of_page), written);
         }
@@ -87,14 +87,14 @@ impl CodeCache {
         let mut records = Vec::new();
         for of_page in &pages.pages {
             records.clear();
-            for Entry { key, block } in of_page.blocks.entries() {
+            for (key, block) in of_page.blocks.entries() {
                 let at = store::append(&mut volume, |to| {
                     let first = to.len();
-                    self.write(&pages, *block, pages.elsewhere(*block), to)?;
+                    self.write(&pages, block, pages.elsewhere(block), to)?;
                     let (page, content) = (of_page.page, self.content_now(of_page));
-                    (!store.has(program, page, content, *key, &to[first..])).then_some(())
+                    (!store.has(program, page, content, key, &to[first..])).then_some(())
                 });
-                records.extend(at.map(|at| (*key, at)));
+                records.extend(at.map(|at| (key, at)));
             }
             if !records.is_empty() {
                 tables.add(of_page.page, self.content_now(of_page), records.iter().copied());

@@ -2,7 +2,7 @@
 
 use super::CodeCache;
 use crate::block::{Block, BlockId, Liveness};
-use crate::code_map::Entry;
+use crate::code_map;
 use crate::source;
 use crate::store::record;
 use crate::store::{Content, ProgramId, Store};
@@ -55,7 +55,7 @@ impl CodeCache {
         // As in `alive`: most code reads no flags that a jump hands over.
         let candidates = if variant == Variant::FlagsParked { &[variant, Variant::Plain][..] } else { &[variant] };
         for candidate in candidates {
-            let key = Entry::key(rip, *candidate);
+            let key = code_map::key(rip, *candidate);
             for nth in 0.. {
                 let store = self.store.as_mut()?;
                 let Some(record) = store.record(program, rip.page(), content, key, nth) else { break };

@@ -16,15 +16,13 @@
 use super::emit::Emitter;
 use super::leave::Cold;
 use super::{Extent, Sharing, Variant};
-use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand, Pushed, Target};
+use crate::analysis::{Analysed, Class, NEVER_SCRATCH, Operand};
 use crate::asm::{At, RAX, RSP, Reg};
-use crate::block::{Address, Coverage, Narrow, SPARES, Segment, Use, bits};
+use crate::block::{Address, Coverage, SPARES, Use, bits};
 use crate::layout::HighByte;
 
 /// Most bytes from the lowest to the highest: more would cross pages too often.
 const WIDEST: i64 = 512;
-/// Most bytes of one access that shares a lookup.
-const WIDEST_ACCESS: u16 = 32;
 /// How many can serve at a time.
 const MOST: usize = 2;
 
@@ -53,7 +51,8 @@ impl Reach {
     /// With the accesses of one more instruction, the base having moved by so much; `None` if they lie too far away.
     fn with(&self, instruction: &Analysed, base: Reg, moved: i64) -> Option<Self> {
         let mut wider = Self { ..*self };
-        for operand in operands(instruction).into_iter().flatten().filter(|operand| shareable(operand) == Some(base)) {
+        let accesses = instruction.class.accesses().into_iter().flatten();
+        for operand in accesses.filter(|operand| operand.simple_base() == Some(base)) {
             let at = moved + operand.address.disp;
             wider.lowest = wider.lowest.min(at);
             wider.highest = wider.highest.max(at + i64::from(operand.bytes));
@@ -75,7 +74,7 @@ impl Emitter<'_> {
 
     /// The same, while `busy` registers hold something that is needed.
     pub fn shared_beside(&mut self, operand: &Operand, busy: u16) -> Option<At> {
-        let base = shareable(operand)?;
+        let base = operand.simple_base()?;
         let disp = operand.address.disp as i32;
         if let Some(shared) = self.parts.shared.iter().find(|shared| shared.base == base) {
             return Some(At { pointer: shared.pointer, disp: disp - shared.lowest });
@@ -94,7 +93,8 @@ impl Emitter<'_> {
         let later = self.instructions[index + 1..].iter().zip(&self.live[index + 1..]);
         let next = later.take_while(|(_, live)| **live != 0).position(|(later, _)| later.accesses_memory());
         let Some(at) = next.map(|ahead| index + 1 + ahead) else { return };
-        let Some(base) = operands(&self.instructions[at])[0].as_ref().and_then(shareable) else { return };
+        let [first, _] = self.instructions[at].class.accesses();
+        let Some(base) = first.and_then(|operand| operand.simple_base()) else { return };
         if !self.parts.shared.iter().any(|shared| shared.base == base) {
             self.share(base, 0, at, 1);
         }
@@ -106,7 +106,7 @@ impl Emitter<'_> {
             && self.place.sharing == Sharing::Yes
             && matches!(self.variant, Variant::Plain | Variant::FlagsParked)
             && self.parts.shared.len() < MOST;
-        if !possible {
+        if !possible || least > 1 && !self.is_accessed_again(base) {
             return None;
         }
         let pointer = self.longest_unused(uses(self.current()) | busy | 1 << base | 1 << RAX)?;
@@ -119,6 +119,13 @@ impl Emitter<'_> {
         let shared = Shared { base, pointer, lowest, end: reach.end };
         self.parts.shared.push(shared);
         Some(shared)
+    }
+
+    /// Whether the rest of the block has another access through a base than the next one.
+    fn is_accessed_again(&self, base: Reg) -> bool {
+        let is_through = |instruction: &Analysed| instruction.bases & 1 << base != 0;
+        let [_, second] = self.current().class.accesses();
+        second.is_some() || self.instructions[self.index + 1..].iter().any(is_through)
     }
 
     /// The registers that shared lookups hold.
@@ -170,7 +177,7 @@ impl Emitter<'_> {
             {
                 break;
             }
-            if instruction.accesses_memory() {
+            if instruction.bases & 1 << base != 0 {
                 let Some(wider) = reach.with(instruction, base, moved) else { break };
                 reach = wider;
             }
@@ -207,16 +214,6 @@ impl Emitter<'_> {
     }
 }
 
-/// The base of an access that can share a lookup.
-fn shareable(operand: &Operand) -> Option<Reg> {
-    let Operand { address, bytes, .. } = operand;
-    let simple = address.index.is_none()
-        && address.segment == Segment::Flat
-        && address.narrow == Narrow::No
-        && *bytes <= WIDEST_ACCESS;
-    address.base.filter(|_| simple)
-}
-
 /// The registers that an instruction or its translation needs.
 fn uses(instruction: &Analysed) -> u16 {
     match instruction.class {
@@ -224,22 +221,3 @@ fn uses(instruction: &Analysed) -> u16 {
         _ => instruction.uses(),
     }
 }
-
-/// The accesses of an instruction, in their order.
-fn operands(instruction: &Analysed) -> [Option<Operand>; 2] {
-    let load = |address| Some(Operand { address, usage: Use::Load, bytes: 8 });
-    let pushed = Some(PUSH_SLOT);
-    match instruction.class {
-        Class::Memory(operand) => [Some(operand), None],
-        Class::Push(Pushed::Memory(address)) | Class::CallIndirect(Target::Memory(address)) => [load(address), pushed],
-        Class::Push(_) | Class::Call(_) | Class::CallIndirect(_) => [pushed, None],
-        Class::Pop(_) | Class::Return(_) => [Some(TOP_OF_STACK), None],
-        Class::JumpIndirect(Target::Memory(address)) => [load(address), None],
-        _ => [None, None],
-    }
-}
-
-/// Where a push stores.
-pub const PUSH_SLOT: Operand = Operand { address: Address::based(RSP, -8), usage: Use::Store, bytes: 8 };
-/// Where a pop loads from.
-pub const TOP_OF_STACK: Operand = Operand { address: Address::based(RSP, 0), usage: Use::Load, bytes: 8 };

@@ -1,8 +1,7 @@
 //! Instructions that do not jump.
 
 use super::emit::Emitter;
-use super::shared::{PUSH_SLOT, TOP_OF_STACK};
-use crate::analysis::{Class, NEVER_SCRATCH, Operand, Pushed};
+use crate::analysis::{Class, NEVER_SCRATCH, Operand, PUSH_SLOT, Pushed, TOP_OF_STACK};
 use crate::asm::{At, Mem, RAX, RBP, RSP, Reg, Width};
 use crate::block::{Address, Use, bits};
 use crate::layout::{self, HighByte, Layout};
