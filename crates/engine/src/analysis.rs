@@ -1,5 +1,6 @@
 //! One guest instruction as the translator sees it: what it is, which registers and flags it uses.
 
+mod common;
 mod shape;
 
 use crate::asm::{RSP, Reg};
@@ -223,7 +224,7 @@ pub fn decode(bytes: &[u8], rip: VirtAddr) -> Option<Instruction> {
 /// Analyses a decoded instruction.
 pub fn analyse(instruction: &Instruction, shapes: &mut Shapes) -> Analysed {
     let shape = shapes.of(instruction);
-    let class = classify(instruction, shape);
+    let class = classify(instruction, &shape);
     let mut analysed = Analysed {
         rip: VirtAddr::new(instruction.ip()),
         len: instruction.len() as u8,

@@ -3,6 +3,7 @@
 //! Few shapes make up most of a program, and finding out about one takes longer than decoding it, so they are remembered.
 
 use super::ARITHMETIC_FLAGS;
+use super::common::CommonForms;
 use crate::block::Use;
 use crate::features;
 use crate::layout::HighByte;
@@ -52,6 +53,7 @@ pub enum Execution {
 /// The shapes seen lately.
 pub struct Shapes {
     factory: InstructionInfoFactory,
+    common: CommonForms,
     seen: Box<[Option<(Key, Shape)>]>,
 }
 
@@ -98,24 +100,31 @@ impl Shapes {
     const BITS: u32 = 12;
 
     pub fn new() -> Self {
-        Self { factory: InstructionInfoFactory::new(), seen: vec![None; 1 << Self::BITS].into() }
+        Self {
+            factory: InstructionInfoFactory::new(),
+            common: CommonForms::new(),
+            seen: vec![None; 1 << Self::BITS].into(),
+        }
     }
 
     /// The shape of an instruction.
     #[inline]
-    pub fn of(&mut self, instruction: &Instruction) -> &Shape {
+    pub fn of(&mut self, instruction: &Instruction) -> Shape {
+        let Self { factory, common, seen } = self;
+        if let Some(shape) = common.of(instruction, factory) {
+            return shape;
+        }
         let key = Key::of(instruction);
-        let Self { factory, seen } = self;
         let slot = &mut seen[key.slot()];
         if !matches!(slot, Some((known, _)) if *known == key) {
             *slot = Some((key, find_out(instruction, factory)));
         }
-        let (_, shape) = slot.as_ref().expect("it was just filled in");
+        let (_, shape) = slot.expect("it was just filled in");
         shape
     }
 }
 
-fn find_out(instruction: &Instruction, factory: &mut InstructionInfoFactory) -> Shape {
+pub fn find_out(instruction: &Instruction, factory: &mut InstructionInfoFactory) -> Shape {
     let (flags_read, flags_kill) = flags_of(instruction);
     let by_host = features::is_executable(instruction) && !features::is_by_hand(instruction);
     let mut shape = Shape {
@@ -215,7 +224,7 @@ fn note_registers(instruction: &Instruction, factory: &mut InstructionInfoFactor
         .reduce(|a, b| if a == b { a } else { Use::Modify })
 }
 
-fn memory_use(access: OpAccess) -> Use {
+pub fn memory_use(access: OpAccess) -> Use {
     match access {
         OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess => Use::Load,
         OpAccess::Write => Use::Store,

@@ -53,9 +53,9 @@ fn what_decides_on_a_shape_keeps_shapes_apart() {
     let mut shapes = Shapes::new();
     let mut twice = |bytes: &[u8]| {
         let instruction = decode(bytes, VirtAddr::new(0x1000)).expect("the test's bytes are an instruction");
-        let first = *shapes.of(&instruction);
-        assert_eq!(first, *shapes.of(&instruction));
-        assert_eq!(first, *Shapes::new().of(&instruction), "as if no other shape had been seen");
+        let first = shapes.of(&instruction);
+        assert_eq!(first, shapes.of(&instruction));
+        assert_eq!(first, Shapes::new().of(&instruction), "as if no other shape had been seen");
         first
     };
     let pairs: [(&[u8], &[u8]); 7] = [
