@@ -64,6 +64,11 @@ impl Assembler {
         Self { bytes, origin }
     }
 
+    /// Another origin, on which nothing of what there is so far depends.
+    pub fn move_to(&mut self, origin: u64) {
+        self.origin = origin;
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

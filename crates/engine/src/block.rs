@@ -376,6 +376,8 @@ pub struct Block {
     pub body: u32,
     /// The way in for indirect jumps, once one was needed.
     pub way_in: Option<WayIn>,
+    /// Bytes before the safepoint that are free for a way in.
+    pub room_before: u8,
     /// Whether somebody reads the flags it is entered with.
     pub flags_live: Liveness,
     /// How it goes on.
@@ -403,7 +405,7 @@ pub struct Block {
 pub struct WayIn {
     /// Host offset.
     pub entry: u32,
-    /// Host offset of the rel32 of its jump to the block.
+    /// Host offset of the rel32 of its conditional jump, which is taken if the target is not the block.
     pub jump: u32,
 }
 

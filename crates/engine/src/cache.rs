@@ -14,6 +14,8 @@ mod recalling;
 mod trees;
 mod ways_in;
 
+pub use ways_in::Landing;
+
 use crate::Linking;
 use crate::asm::rel32;
 use crate::block::{Block, BlockId, Entry, Fixup, Helper, LeadsOn, Link, Linked, Liveness, Mark, Site};
@@ -227,6 +229,7 @@ impl CodeCache {
         tables: &Tables,
         rip: VirtAddr,
         variant: Variant,
+        landing: Landing,
         view: &CpuView,
     ) -> Result<BlockId, FetchRefused> {
         let map = self.map_of(tables);
@@ -243,10 +246,10 @@ impl CodeCache {
         {
             return Ok(id);
         }
-        match self.recall(tables, rip, variant) {
+        match self.recall(tables, rip, variant, landing) {
             Some(id) => Ok(id),
             None => {
-                let id = self.translate(tables, rip, variant)?;
+                let id = self.translate(tables, rip, variant, landing)?;
                 self.make_certain(tables, id, view);
                 Ok(id)
             }
@@ -270,7 +273,13 @@ impl CodeCache {
         of_page.block(rip, variant)
     }
 
-    fn translate(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Result<BlockId, FetchRefused> {
+    fn translate(
+        &mut self,
+        tables: &Tables,
+        rip: VirtAddr,
+        variant: Variant,
+        landing: Landing,
+    ) -> Result<BlockId, FetchRefused> {
         let map = self.map_of(tables);
         let CodeMap { by_page, users, .. } = &self.maps[&map];
         let starts = by_page.get(&rip.page()).map(|of_page| &of_page.starts);
@@ -278,7 +287,7 @@ impl CodeCache {
         // A tree that shares its map may not have the page yet.
         let known = (*users == 1).then_some(by_page);
         let mut source = Source::new(&memory, tables).knowing(known);
-        let place = self.next_place(map, rip);
+        let place = self.next_place(map, rip, landing);
         let block = self.translator.translate(&mut source, starts, rip, variant, self.plan, place)?;
         let pages = source.into_pages();
         self.counts.blocks += 1;
@@ -290,16 +299,19 @@ impl CodeCache {
     }
 
     /// Where the next block goes.
-    fn next_place(&self, map: u64, rip: VirtAddr) -> Place {
+    fn next_place(&self, map: u64, rip: VirtAddr, landing: Landing) -> Place {
+        let room_before = landing.room(rip);
+        let host = self.used + u32::from(room_before);
         Place {
+            room_before,
             block: self.blocks.len() as BlockId,
             first_site: self.sites.len() as u32,
             first_link: self.links.len() as u32,
             first_helper: self.helpers.len() as u32,
             first_mark: self.marks.len() as u32,
             first_fixup: self.fixups.len() as u32,
-            host: self.used,
-            address: self.host_address(self.used),
+            host,
+            address: self.host_address(host),
             exits: self.gate.exits,
             map,
             sharing: if self.maps[&map].unshared.contains(&rip) { Sharing::No } else { Sharing::Yes },
@@ -309,8 +321,8 @@ impl CodeCache {
     /// Puts a block into the cache, with its parts; it depends on `sources`.
     fn insert(&mut self, block: Block, parts: &Parts, sources: &[(Page, Pfn)]) -> BlockId {
         let id = self.blocks.len() as BlockId;
-        self.code.write(self.used as usize, &parts.code);
-        self.used = (self.used + parts.code.len() as u32).next_multiple_of(16);
+        self.code.write(block.host as usize, &parts.code);
+        self.used = (block.host + parts.code.len() as u32).next_multiple_of(16);
         self.sites.extend_from_slice(&parts.sites);
         self.links.extend_from_slice(&parts.links);
         self.helpers.extend_from_slice(&parts.helpers);

@@ -2,7 +2,7 @@
 
 use crate::block::{Block, BlockId, Coverage, Flags, JUMP_TARGET, Placement, Reason, Site, Use};
 use crate::by_hand::{self, Next};
-use crate::cache::CodeCache;
+use crate::cache::{CodeCache, Landing};
 use crate::context::{self, Slot};
 use crate::cpu::Cpu;
 use crate::exit::{Exception, Exit, Fault, Opcode};
@@ -101,7 +101,11 @@ impl Run<'_> {
             (_, Exactness::Step) => Variant::Step,
             (_, Exactness::Any) => Variant::Plain,
         };
-        let id = cache.find(self.tables, rip, variant, &self.cpu.view)?;
+        let landing = match pending {
+            Some((PendingLink::Indirect, _)) => Landing::ByWayIn,
+            _ => Landing::ByLink,
+        };
+        let id = cache.find(self.tables, rip, variant, landing, &self.cpu.view)?;
         if let Some((pending, generation)) = pending
             && generation == cache.generation()
         {

@@ -3,6 +3,7 @@
 
 use crate::block::{Reason, Site, Use};
 use crate::by_hand::{self};
+use crate::cache::Landing;
 use crate::context::Slot;
 use crate::exit::{Exit, Fault};
 use crate::guest::pieces;
@@ -72,7 +73,7 @@ impl Run<'_> {
     fn enter_prepared(&self, rip: VirtAddr) -> Result<(Vec<Site>, VirtAddr), Exit> {
         let mut cache = self.engine.cache();
         let id = cache
-            .find(self.tables, rip, Variant::Prepared, &self.cpu.view)
+            .find(self.tables, rip, Variant::Prepared, Landing::ByLink, &self.cpu.view)
             .map_err(|FetchRefused { addr, refusal }| Exit::Fault(Fault { addr, access: Access::Execute, refusal }))?;
         let block = cache.block(id).expect("a block that was just found is alive");
         let sites = block.parts.sites.clone().map(|number| cache.site(number)).collect();

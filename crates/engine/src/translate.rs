@@ -135,6 +135,8 @@ pub enum Chaos {
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub block: BlockId,
+    /// Bytes before it that are kept free for a way in.
+    pub room_before: u8,
     pub first_site: u32,
     pub first_link: u32,
     pub first_helper: u32,
@@ -379,6 +381,7 @@ impl Translator {
             host: place.host,
             body: place.host + body,
             way_in: None,
+            room_before: place.room_before,
             flags_live,
             leads_on,
             host_bytes: self.parts.code.len() as u32,

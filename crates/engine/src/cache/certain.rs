@@ -4,7 +4,7 @@
 //! then. So the translator goes on with what surely comes next: where a jump or a call leads, and where the call returns to. It goes to no page that no block
 //! depends on: such a page may be absent, and a child must not come by a link to one that its parent never had.
 
-use super::CodeCache;
+use super::{CodeCache, Landing};
 use crate::Linking;
 use crate::block::BlockId;
 use crate::translate::{Extent, Onward, Variant};
@@ -42,7 +42,8 @@ impl CodeCache {
                 None if made == MOST || !self.has_room() => continue,
                 None => {
                     made += 1;
-                    let Some(id) = self.make(tables, rip, variant, &mut coming) else { continue };
+                    let landing = if link.is_some() { Landing::ByLink } else { Landing::ByWayIn };
+                    let Some(id) = self.make(tables, (rip, variant, landing), &mut coming) else { continue };
                     id
                 }
             };
@@ -56,11 +57,16 @@ impl CodeCache {
     }
 
     /// Makes a block; notes where it leads if it had to be translated.
-    fn make(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant, coming: &mut Vec<Certain>) -> Option<BlockId> {
-        if let Some(id) = self.recall(tables, rip, variant) {
+    fn make(
+        &mut self,
+        tables: &Tables,
+        (rip, variant, landing): (VirtAddr, Variant, Landing),
+        coming: &mut Vec<Certain>,
+    ) -> Option<BlockId> {
+        if let Some(id) = self.recall(tables, rip, variant, landing) {
             return Some(id);
         }
-        let id = self.translate(tables, rip, variant).ok()?;
+        let id = self.translate(tables, rip, variant, landing).ok()?;
         self.note_certain(id, coming);
         Some(id)
     }

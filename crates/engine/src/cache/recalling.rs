@@ -1,6 +1,6 @@
 //! Blocks that come from the store.
 
-use super::CodeCache;
+use super::{CodeCache, Landing};
 use crate::block::{Block, BlockId, Liveness};
 use crate::code_map;
 use crate::source;
@@ -27,14 +27,20 @@ impl CodeCache {
 
     /// The block at an address, if the store has it and every byte that it was made of is as it was. Its pages are
     /// fetched from as if it was translated.
-    pub(super) fn recall(&mut self, tables: &Tables, rip: VirtAddr, variant: Variant) -> Option<BlockId> {
+    pub(super) fn recall(
+        &mut self,
+        tables: &Tables,
+        rip: VirtAddr,
+        variant: Variant,
+        landing: Landing,
+    ) -> Option<BlockId> {
         let store = self.store.as_ref().filter(|_| Variant::KEPT.contains(&variant))?;
         let program = self.maps[&self.map_of(tables)].program?;
         if !store.knows(program, rip.page()) {
             return None;
         }
         let mut recalled = std::mem::take(&mut self.recalled);
-        let block = self.read_kept(tables, program, rip, variant, &mut recalled);
+        let block = self.read_kept(tables, program, (rip, variant, landing), &mut recalled);
         let id = block.map(|block| self.insert(block, &recalled.parts, &recalled.sources));
         self.counts.recalled += u64::from(id.is_some());
         self.recalled = recalled;
@@ -45,13 +51,12 @@ impl CodeCache {
         &mut self,
         tables: &Tables,
         program: ProgramId,
-        rip: VirtAddr,
-        variant: Variant,
+        (rip, variant, landing): (VirtAddr, Variant, Landing),
         into: &mut Recalled,
     ) -> Option<Block> {
         let pfn = self.frame_of(tables, rip.page())?;
         let content = self.content(pfn);
-        let place = self.next_place(self.map_of(tables), rip);
+        let place = self.next_place(self.map_of(tables), rip, landing);
         // As in `alive`: most code reads no flags that a jump hands over.
         let candidates = if variant == Variant::FlagsParked { &[variant, Variant::Plain][..] } else { &[variant] };
         for candidate in candidates {

@@ -143,6 +143,7 @@ pub fn read(record: &[u8], rip: VirtAddr, place: &Place, parts: &mut Parts) -> O
         host: place.host,
         body: place.host + u32::from(body),
         way_in: None,
+        room_before: place.room_before,
         flags_live: if FLAGS_LIVE.is_in(bits) { Liveness::Live } else { Liveness::Dead },
         leads_on: if INDIRECTLY.is_in(bits) { LeadsOn::OnlyIndirectly } else { LeadsOn::Directly },
         host_bytes: parts.code.len() as u32,
