@@ -13,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use trace::Cost;
 
-/// Pages in each of the windows that a file is read by.
-const READ_PAGES: u64 = 64;
+/// Pages in each of the windows that a file is read by: Linux's default (read_ahead_kb of sysfs-class-bdi: 128).
+const READ_PAGES: u64 = 32;
 /// How many files that nobody maps keep their pages.
 const IDLE_FILES: usize = 256;
 
