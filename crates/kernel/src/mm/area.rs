@@ -18,6 +18,8 @@ pub(crate) struct Area {
     pub name: Option<Arc<str>>,
     /// Which family of anonymous pages lives here, once there is one: areas of two families do not merge.
     pub family: Option<u64>,
+    /// Whether guards may be in it.
+    pub may_have_guards: bool,
 }
 
 /// What is behind an area. `first` is the number of the page, in what is behind, that the area's first page shows.

@@ -199,5 +199,6 @@ fn start_with_guard(area: &Area) -> Page {
 fn join(mut first: Area, second: Area) -> Area {
     first.pages.end = second.pages.end;
     first.family = first.family.or(second.family);
+    first.may_have_guards |= second.may_have_guards;
     first
 }

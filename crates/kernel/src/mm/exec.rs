@@ -23,6 +23,7 @@ impl Mm {
             traits: AreaTraits::GROWS_DOWN.with(AreaTraits::ACCOUNTED),
             name: None,
             family: None,
+            may_have_guards: false,
         };
         space.may_map(&area, false, store)?;
         space.replace(area, store)?;

@@ -53,11 +53,10 @@ impl Space {
             if outcome.is_err() || area.traits.has(AreaTraits::WIPE_ON_FORK) {
                 continue;
             }
-            if area.backing.is_shared() && area.family.is_some() {
-                outcome = self.share_guards(child, area, store);
-            }
             if has_own_pages(area) {
                 outcome = self.tables.share_into(&child.tables, area.pages, &mut store.frames, &mut shared);
+            } else if area.may_have_guards {
+                outcome = self.share_guards(child, area, store);
             }
         }
         child.usage.anonymous_pages = shared.anonymous;

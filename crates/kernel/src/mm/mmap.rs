@@ -279,7 +279,7 @@ fn new_area(request: &MmapRequest, pages: PageRange, traits: AreaTraits, store: 
     if perms.contains(Perms::WRITE) && !backing.is_shared() && !traits.has(AreaTraits::NO_RESERVE) {
         traits = traits.with(AreaTraits::ACCOUNTED);
     }
-    Ok(Area { pages, perms, may, backing, traits, name: None, family: None })
+    Ok(Area { pages, perms, may, backing, traits, name: None, family: None, may_have_guards: false })
 }
 
 /// Whether a map of a file is shared, or what is wrong with its type.

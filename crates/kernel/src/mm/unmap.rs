@@ -78,6 +78,7 @@ impl Space {
             traits,
             name: None,
             family: None,
+            may_have_guards: false,
         };
         self.may_map(&area, false, store)?;
         self.add_area(area, store);

@@ -291,3 +291,22 @@ fn what_is_locked_is_not_removed_whatever_it_is() {
     }
     world.end();
 }
+
+/// Measured on Linux 6.18: of an anonymous area a guard makes a family, of a file's none, and a child gets it all the same.
+#[test]
+fn guards_of_a_file_keep_no_areas_apart_and_reach_a_child() {
+    const INSTALL: u64 = 102;
+    for flags in [MAP_PRIVATE, MAP_SHARED] {
+        let (mut world, _file, id) = file_world(MmConfig::default(), 6 * K);
+        let start = world.map_file(id, 6 * K, 0, flags, OpenMode::ReadWrite).expect("it is readable");
+        world.mm.mprotect(world.id, start, 4 * K, RW).expect("it is mapped");
+        world.mm.madvise(world.id, start, 5 * K, INSTALL).expect("it is mapped");
+        world.mm.mprotect(world.id, start, 5 * K, RW).expect("it is mapped");
+        assert_eq!(world.mm.area_count(world.id), 2, "what was protected, and the rest");
+        let parent = world.id;
+        world.id = world.mm.fork_space(parent).expect("there is RAM");
+        assert_eq!(world.load(start + 4 * K), Err(FaultError::MapErr));
+        world.mm.release_space(parent);
+        world.end();
+    }
+}
