@@ -156,6 +156,10 @@ impl Space {
                 Ok(Resolved { kind: FaultKind::ZeroFill, cost: Cost::Minor })
             }
             (Behind::File { id, index }, Access::Write) => {
+                // Linux sees to the family before it looks for the page, which may lie beyond the end.
+                if !site.has_family {
+                    self.join_family(site.page, store);
+                }
                 let (cached, cost) = store.object_page(id, index)?;
                 let pfn = store.copied_frame(cached)?;
                 self.install_own(site, own_leaf(pfn, site.perms), store)?;

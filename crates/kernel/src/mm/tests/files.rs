@@ -310,3 +310,17 @@ fn guards_of_a_file_keep_no_areas_apart_and_reach_a_child() {
         world.end();
     }
 }
+
+/// Measured on Linux 6.18.
+#[test]
+fn a_store_beyond_the_end_of_a_private_file_keeps_areas_apart() {
+    let (mut world, _file, id) = file_world(MmConfig::default(), K);
+    let start = world.map_file(id, 3 * K, RW, MAP_PRIVATE, OpenMode::ReadWrite).expect("it is readable");
+    world.mm.mprotect(world.id, start + K, K, 0).expect("it is mapped");
+    world.mm.mlock(world.id, start, K, 0).expect("it is in the file");
+    world.mm.mprotect(world.id, start + K, K, RW).expect("it is mapped");
+    assert_eq!((world.store(start + K, 1), world.mm.area_count(world.id)), (Err(FaultError::BusAdrErr), 2));
+    world.mm.munlock(world.id, start, K).expect("it is mapped");
+    assert_eq!(world.mm.area_count(world.id), 2, "each has a family of its own");
+    world.end();
+}
