@@ -58,7 +58,7 @@ pub struct Gate {
     enter: u64,
     /// Where cold paths jump to.
     pub exits: Exits,
-    /// Where the jump cache leads for an address that it does not know, and an indirect entry for one that is not its own.
+    /// Where the jump cache leads for an address that it does not know, and the last way in of a chain for one that is not its own.
     pub nowhere: u64,
     /// Bytes of all.
     pub bytes: usize,

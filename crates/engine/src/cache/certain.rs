@@ -1,8 +1,9 @@
 //! Blocks that are translated before they are reached, because they will be.
 //!
 //! To be asked for a block costs: generated code is left, the block looked for, and the caches are full of other code by
-//! then. So the translator goes on with what surely comes next: where a jump or a call leads, and where the call returns to. It goes to no page that no block
-//! depends on: such a page may be absent, and a child must not come by a link to one that its parent never had.
+//! then. So the translator goes on with what surely comes next: where a jump or a call leads, and where the call returns to.
+//! It goes to no page that no block depends on: such a page may be absent, and a child must not come by a link to one that
+//! its parent never had.
 
 use super::{CodeCache, Landing};
 use crate::Linking;

@@ -162,7 +162,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// Jumps to where the jump cache says for the guest address in its register: to the indirect entry of a block, which sees
+    /// Jumps to where the jump cache says for the guest address in its register: to the way into a block, which sees
     /// whether the address is its own. Nobody knows here who reads the flags, and few do, so they are parked. The block is
     /// noted, because a jump to what is no address is refused where it stands.
     fn jump_through_cache(&mut self) {
