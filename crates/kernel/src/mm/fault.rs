@@ -157,9 +157,7 @@ impl Space {
             }
             (Behind::File { id, index }, Access::Write) => {
                 // Linux sees to the family before it looks for the page, which may lie beyond the end.
-                if !site.has_family {
-                    self.join_family(site.page, store);
-                }
+                self.see_to_family(site, store);
                 let (cached, cost) = store.object_page(id, index)?;
                 let pfn = store.copied_frame(cached)?;
                 self.install_own(site, own_leaf(pfn, site.perms), store)?;
@@ -198,9 +196,7 @@ impl Space {
             return false;
         }
         self.usage.anonymous_pages += LARGE_PAGES;
-        if !site.has_family {
-            self.join_family(site.page, store);
-        }
+        self.see_to_family(site, store);
         true
     }
 
@@ -283,10 +279,15 @@ impl Space {
             return Err(out.into());
         }
         self.usage.anonymous_pages += 1;
+        self.see_to_family(site, store);
+        Ok(())
+    }
+
+    /// Gives the area of a fault a family if it had none then.
+    fn see_to_family(&mut self, site: &Site, store: &mut Store) {
         if !site.has_family {
             self.join_family(site.page, store);
         }
-        Ok(())
     }
 
     /// Gives the area a family when its first own page appears: a neighbour's if the two could be one but for their
