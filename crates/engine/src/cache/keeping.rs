@@ -1,7 +1,7 @@
 //! Blocks that go to the store, and from there or at once to the archive.
 
 use super::{CodeCache, part};
-use crate::block::{BlockId, Keeping};
+use crate::block::{Block, BlockId, Keeping};
 use crate::code_map::PageOfBlocks;
 use crate::store::record::{self, Whole};
 use crate::store::{self, Content, FileWriter, MOST_SAVED_BYTES, Tables, WRITTEN_AT_ONCE};
@@ -87,7 +87,7 @@ impl CodeCache {
         let mut records = Vec::new();
         for of_page in &pages.pages {
             records.clear();
-            for (key, block) in of_page.blocks.entries() {
+            for (key, block) in of_page.blocks.entries().filter(|(_, id)| self.fresh(*id).is_some()) {
                 let at = store::append(&mut volume, |to| {
                     let first = to.len();
                     self.write(&pages, block, pages.elsewhere(block), to)?;
@@ -125,9 +125,14 @@ impl CodeCache {
         *of_page.content.get_or_init(|| self.content_of(of_page.blocks.pfn))
     }
 
-    /// Appends a block, if it is fresh.
+    /// A block that may go to the store and has not.
+    fn fresh(&self, id: BlockId) -> Option<&Block> {
+        self.block(id).filter(|block| block.keeping == Keeping::Fresh)
+    }
+
+    /// Appends a block.
     fn write(&self, pages: &Pages<'_>, id: BlockId, elsewhere: &[(BlockId, usize)], to: &mut Vec<u8>) -> Option<()> {
-        let whole = self.whole(id).filter(|whole| whole.block.keeping == Keeping::Fresh)?;
+        let whole = self.whole(id)?;
         let other_sources = elsewhere.iter().map(|(_, at)| {
             let of_page = &pages.pages[*at];
             (of_page.page, self.content_now(of_page))
@@ -166,7 +171,7 @@ impl CodeCache {
                 for id in first..(first + TAKEN_AT_ONCE).min(self.blocks.len() as u32) {
                     let (of_block, rest) = elsewhere.split_at(of_first(elsewhere, id));
                     elsewhere = rest;
-                    let at = match self.block(id) {
+                    let at = match self.fresh(id) {
                         Some(block) if block.map == map => {
                             store::append(&mut volume, |to| self.write(pages, id, of_block, to))
                         }

@@ -99,12 +99,17 @@ pub fn append(volume: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<(
     Some(at)
 }
 
+/// The record at an offset of a volume, whatever its bytes are.
+pub fn record(volume: &[u8], at: usize) -> Option<&[u8]> {
+    let record = volume.get(at..)?;
+    let bytes = number(record, CHECKSUM_BYTES)?;
+    record.get(..RECORD_HEAD_BYTES.checked_add(bytes)?)
+}
+
 /// The translation of the record at an offset of a volume, if it is what was written.
 pub fn translation(volume: &[u8], at: usize) -> Option<&[u8]> {
-    let mut from = Reader(volume.get(at..)?);
-    let checksum = from.u64()?;
-    let bytes = number(from.take(4)?, 0)?;
-    let translation = from.take(bytes)?;
+    let (head, translation) = record(volume, at)?.split_at_checked(RECORD_HEAD_BYTES)?;
+    let checksum = Reader(head).u64()?;
     (XxHash3_64::oneshot(translation) == checksum).then_some(translation)
 }
 
